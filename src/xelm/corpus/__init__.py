@@ -1,0 +1,1 @@
+"""Text in: readers, languages, tokenizer, splits, token shards, shares, and the sample reader."""
