@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xelm.corpus.documents import Document
+from xelm.corpus.splits import group_hash
 from xelm.corpus.tokenizer import encode, encode_backend, end_of_text
 from xelm.errors import UserError
 from xelm.storage import atomic, fingerprint, manifest
@@ -39,13 +39,21 @@ _ARRAYS: dict[str, type[np.generic]] = {
 Progress = Callable[[int], None]  # raw bytes of text done so far
 
 
-def group_hash(group: str) -> int:
-    """64-bit hash of a group's name: the same everywhere, the base of all splits."""
-    return int.from_bytes(blake2b(group.encode("utf-8"), digest_size=8).digest(), "little")
-
-
 def build(
     documents_by_split: Mapping[str, Iterable[Document]],
+    tokenizer: "PreTrainedTokenizerBase",
+    folder: Path,
+    *,
+    workers: int = 1,
+    context: int = 256,
+) -> dict[str, Any]:
+    """`build_pairs` for documents that are apart already."""
+    pairs = ((split, each) for split, some in documents_by_split.items() for each in some)
+    return build_pairs(pairs, tokenizer, folder, workers=workers, context=context)
+
+
+def build_pairs(
+    pairs: Iterable[tuple[str, Document]],
     tokenizer: "PreTrainedTokenizerBase",
     folder: Path,
     *,
@@ -54,28 +62,29 @@ def build(
     extra: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Write the corpus folder (shards, tokenizer, stats.json) and return its stats.
+    """Write the corpus folder (shards, tokenizer, stats.json) from (split, document) pairs.
 
     The folder appears whole or not at all. `workers` processes tokenise; at 1 everything happens
     here. A script that asks for more needs `if __name__ == "__main__":` (workers are spawned).
-    `extra` is stored in stats.json. Raises UserError when the folder exists or a worker dies.
+    `extra` goes into stats.json (read when all text is, so it may hold counts of this very pass).
+    Returns the stats. Raises UserError when the folder exists or a worker dies.
     """
+    dtype = "uint16" if len(tokenizer) <= 1 << 16 else "uint32"
     stats: dict[str, Any] = {
         "context": context,
         "vocabulary": len(tokenizer),
-        "dtype": "uint16" if len(tokenizer) <= 1 << 16 else "uint32",
+        "dtype": dtype,
         "end_of_text": end_of_text(tokenizer),
-        **(extra or {}),
     }
     atomic.remove_leftovers(Path(folder).parent)
     with atomic.folder(folder) as inside:
-        writer = _Writer(inside, np.dtype(stats["dtype"]), stats["end_of_text"], progress)
+        writer = _Writer(inside, np.dtype(dtype), stats["end_of_text"], progress)
         with _encoder(tokenizer, workers) as encode_batches:
-            for split, batch, ids in encode_batches(_batches(documents_by_split)):
+            for split, batch, ids in encode_batches(_batches(pairs)):
                 writer.append(split, batch, ids)
-        stats["splits"] = writer.finish(list(documents_by_split))
+        stats |= {"splits": writer.finish(), **(extra or {})}
         tokenizer.save_pretrained(inside / "tokenizer")
-        stats |= _fingerprints(inside, list(documents_by_split))
+        stats |= _fingerprints(inside, list(stats["splits"]))
         atomic.write_json(inside / "stats.json", stats)
     return stats
 
@@ -98,18 +107,17 @@ class _Batch:
     size: int = 0
 
 
-def _batches(by_split: Mapping[str, Iterable[Document]]) -> Iterator[tuple[str, _Batch]]:
-    for split, documents in by_split.items():
-        open_batches: dict[str, _Batch] = {}
-        for document in documents:
-            language = document.language
-            batch = open_batches.setdefault(language, _Batch(language))
-            batch.documents.append(document)
-            batch.size += len(document.text)
-            if batch.size >= _BATCH_BYTES:
-                yield split, open_batches.pop(language)
-        for language in sorted(open_batches):
-            yield split, open_batches[language]
+def _batches(pairs: Iterable[tuple[str, Document]]) -> Iterator[tuple[str, _Batch]]:
+    open_batches: dict[tuple[str, str], _Batch] = {}
+    for split, document in pairs:
+        key = (split, document.language)
+        batch = open_batches.setdefault(key, _Batch(document.language))
+        batch.documents.append(document)
+        batch.size += len(document.text)
+        if batch.size >= _BATCH_BYTES:
+            yield split, open_batches.pop(key)
+    for split, language in sorted(open_batches):
+        yield split, open_batches[split, language]
 
 
 _Encoded = Iterator[tuple[str, _Batch, list[NDArray[Any]]]]
@@ -236,7 +244,7 @@ class _Writer:
         with (place / "tokens.bin").open("ab") as file:
             file.write(stream.astype(self._dtype).tobytes())
 
-    def finish(self, splits: list[str]) -> dict[str, dict[str, dict[str, int]]]:
+    def finish(self) -> dict[str, dict[str, dict[str, int]]]:
         """Close the arrays (their headers need the final length); returns the counts."""
         for split, languages in self._counts.items():
             for language, counts in languages.items():
@@ -244,7 +252,7 @@ class _Writer:
                 _append_array(place / "starts.npy", np.array([counts["tokens"]], dtype=np.int64))
                 for name in _ARRAYS:
                     _write_header(place / name)
-        return {split: dict(sorted(self._counts.get(split, {}).items())) for split in splits}
+        return {split: dict(sorted(each.items())) for split, each in sorted(self._counts.items())}
 
 
 def _identity(document: Document) -> dict[str, str]:
