@@ -31,8 +31,10 @@ HELDOUT = (
     "fog-harbour",
     "clay-pot",
 )
-_LANGUAGES = ("ar", "bg", "de", "el", "en", "es", "fr", "hi")
-_LANGUAGES += ("ja", "ko", "ru", "sw", "tr", "ur", "vi", "zh")
+_LANGUAGES = (
+    *("ar", "bg", "de", "el", "en", "es", "fr", "hi"),
+    *("ja", "ko", "ru", "sw", "tr", "ur", "vi", "zh"),
+)
 _HERE = Path(__file__).parent
 
 Split = Literal["train", "dev", "heldout"]
