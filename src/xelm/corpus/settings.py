@@ -36,6 +36,9 @@ class CorpusSettings(BaseModel):
     languages: list[str] | None = Field(
         default=None, description="language codes to keep; else all that train has"
     )
+    sources: list[str] | None = Field(
+        default=None, description="keep documents of these sources (their `source` field) only"
+    )
     dev_share: float = Field(default=0.02, gt=0, lt=0.5, description="share of groups, if split")
     heldout_share: float = Field(default=0.05, gt=0, lt=0.5, description="share of groups")
     leaks: Literal["auto", "refuse", "drop"] = Field(

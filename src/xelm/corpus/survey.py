@@ -50,12 +50,16 @@ class Source:
         if patterns == SAMPLE:
             assert split in ("train", "dev", "heldout")
             return sample.documents(split, settings.languages)  # type: ignore[arg-type]
-        return readers.read(
+        read = readers.read(
             list(patterns),
             skip_bad=settings.skip_bad,
             bad=self.bad,
             languages=settings.languages,
         )
+        if settings.sources is None:
+            return read
+        kept = frozenset(settings.sources)
+        return (document for document in read if document.source in kept)
 
     def inputs(self) -> dict[str, int]:
         """Size in bytes of every input file, to notice later that one has changed."""
