@@ -1,0 +1,1 @@
+"""The seed, its sizes, and how any causal language model is scored."""

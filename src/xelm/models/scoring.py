@@ -1,0 +1,122 @@
+"""Log-probabilities of documents under any causal LM, by the project's one definition.
+
+A document's tokens are preceded by end-of-text, so the first token is scored too. Long documents
+are read in windows of `context` inputs; each window after the first starts half a window later
+and scores only its second half, so every token sees at least half a context. Softmax in float32.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+_LOGITS_AT_ONCE = 48_000_000  # elements: bounds memory for large vocabularies
+
+
+@dataclass(frozen=True, slots=True)
+class _Window:
+    document: int
+    start: int  # first input, counted in the document with end-of-text in front
+    stop: int
+    scored_from: int  # targets before this one were scored by the window before
+
+
+def token_log_probabilities(
+    model: Any,
+    documents: Sequence[np.ndarray],
+    *,
+    end_of_text: int,
+    context: int,
+    batch_tokens: int = 4096,
+) -> list[np.ndarray]:
+    """For each document of n token ids, float32 [n]: natural log p(token | end-of-text, before).
+
+    `model` maps `input_ids` to `.logits` and is run as it is (dtype, device, mode); windows of
+    like length share a batch of about `batch_tokens` positions.
+    """
+    results = [np.zeros(len(document), dtype=np.float32) for document in documents]
+    windows = [
+        window
+        for index, document in enumerate(documents)
+        for window in _windows(index, len(document), context)
+    ]
+    windows.sort(key=lambda window: window.stop - window.start, reverse=True)
+    vocabulary = model.config.get_text_config().vocab_size
+    batch_tokens = max(1, min(batch_tokens, _LOGITS_AT_ONCE // vocabulary))
+    for batch in _batches(windows, batch_tokens):
+        _score(model, documents, batch, end_of_text, results)
+    return results
+
+
+def _windows(document: int, tokens: int, context: int) -> Iterator[_Window]:
+    """Input i of a document is the token before target i; targets are its `tokens` ids."""
+    if tokens == 0:
+        return
+    stop = min(context, tokens)
+    yield _Window(document, 0, stop, 0)
+    stride = max(1, context // 2)
+    while stop < tokens:
+        done, stop = stop, min(stop + stride, tokens)
+        yield _Window(document, max(0, done + stride - context), stop, done)
+
+
+def _batches(windows: Sequence[_Window], batch_tokens: int) -> Iterator[Sequence[_Window]]:
+    start = 0
+    while start < len(windows):
+        longest = windows[start].stop - windows[start].start
+        count = max(1, batch_tokens // longest)
+        yield windows[start : start + count]
+        start += count
+
+
+@torch.no_grad()
+def _score(
+    model: Any,
+    documents: Sequence[np.ndarray],
+    batch: Sequence[_Window],
+    end_of_text: int,
+    results: list[np.ndarray],
+) -> None:
+    length = max(window.stop - window.start for window in batch)
+    inputs = np.full((len(batch), length), end_of_text, dtype=np.int64)
+    targets = np.full((len(batch), length), end_of_text, dtype=np.int64)
+    for row, window in enumerate(batch):
+        document = documents[window.document]
+        width = window.stop - window.start
+        targets[row, :width] = document[window.start : window.stop]
+        first = end_of_text if window.start == 0 else document[window.start - 1]
+        inputs[row, 0] = first
+        inputs[row, 1:width] = document[window.start : window.stop - 1]
+    scores = _target_log_probabilities(model, inputs, targets)
+    for row, window in enumerate(batch):  # padding stands to the right: a causal model ignores it
+        scored = slice(window.scored_from - window.start, window.stop - window.start)
+        results[window.document][window.scored_from : window.stop] = scores[row, scored]
+
+
+def _target_log_probabilities(model: Any, inputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    inputs_bt = torch.from_numpy(inputs).to(model.device)
+    targets_bt = torch.from_numpy(targets).to(model.device)
+    logits_btv = model(input_ids=inputs_bt, use_cache=False).logits
+    losses = torch.nn.functional.cross_entropy(
+        logits_btv.float().flatten(0, 1), targets_bt.flatten(), reduction="none"
+    )
+    scores: np.ndarray = (-losses).view(targets_bt.shape).cpu().numpy()
+    return scores
+
+
+def bits_per_byte(log_probabilities: Sequence[np.ndarray], text_bytes: int) -> float:
+    """Negative log2-likelihood of all documents over the bytes of their raw UTF-8 text."""
+    return -_total(log_probabilities) / math.log(2) / text_bytes
+
+
+def perplexity(log_probabilities: Sequence[np.ndarray]) -> float:
+    """exp of the mean negative log-likelihood of a token: comparable within one tokenizer only."""
+    tokens = sum(len(scores) for scores in log_probabilities)
+    return math.exp(-_total(log_probabilities) / tokens)
+
+
+def _total(log_probabilities: Sequence[np.ndarray]) -> float:
+    return math.fsum(float(scores.sum(dtype=np.float64)) for scores in log_probabilities)

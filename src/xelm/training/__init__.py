@@ -1,0 +1,1 @@
+"""One expert's training: job, order of windows, step, checkpoints, ledger."""

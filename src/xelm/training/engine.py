@@ -1,0 +1,119 @@
+"""The step itself: forward, backward and update, compiled once and used by every expert.
+
+An engine belongs to an architecture, not to a job: a long-lived worker loads the next expert's
+weights into it and goes on with the same compiled graph. The graph sees one micro-batch of fixed
+shape; larger batches accumulate, smaller last ones are padded with targets that do not count.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from xelm.models import attention
+from xelm.training import machine
+from xelm.training.master import MasterWeights
+
+_NO_TARGET = -100
+
+
+class Engine:
+    """One model in memory with its optimizer; `load`, then `step` again and again."""
+
+    def __init__(
+        self,
+        config: Any,
+        context: int,
+        micro_batch: int,
+        dtype: torch.dtype = torch.float32,
+        device: str = "cpu",
+        compile: bool = False,
+        activation_checkpointing: bool = False,
+        frozen: frozenset[str] = frozenset(),
+    ) -> None:
+        """`config`: of a causal LM; `frozen`: names of parameters that are never updated."""
+        from transformers import AutoModelForCausalLM
+
+        machine.prepare()
+        self.context, self.micro_batch, self.device = context, micro_batch, torch.device(device)
+        self.model = AutoModelForCausalLM.from_config(
+            config, dtype=dtype, attn_implementation=_attention(config, self.device)
+        ).to(self.device)
+        self.model.train()
+        if activation_checkpointing:
+            self.model.gradient_checkpointing_enable({"use_reentrant": False})
+        for name, parameter in self.model.named_parameters():
+            parameter.requires_grad_(name not in frozen)
+        self.master = MasterWeights(
+            [item for item in self.model.named_parameters() if item[1].requires_grad]
+        )
+        self._frozen = {n: p for n, p in self.model.named_parameters() if not p.requires_grad}
+        self._buffers = {
+            n: b for n, b in self.model.named_buffers() if n in self.model.state_dict()
+        }
+        self._loss = self._summed_loss
+        if compile:
+            self._loss = torch.compile(self._summed_loss, fullgraph=True, dynamic=False)
+
+    def _summed_loss(
+        self, inputs_bt: torch.Tensor, targets_bt: torch.Tensor, scale: torch.Tensor
+    ) -> torch.Tensor:
+        logits_btv = self.model(input_ids=inputs_bt, use_cache=False).logits
+        return scale * torch.nn.functional.cross_entropy(
+            logits_btv.float().flatten(0, 1),
+            targets_bt.flatten(),
+            ignore_index=_NO_TARGET,
+            reduction="sum",
+        )
+
+    def load(self, state: dict[str, torch.Tensor]) -> None:
+        """Take a model's weights by name and start a fresh optimizer."""
+        self.master.load(state)
+        with torch.no_grad():
+            for name, tensor in (self._frozen | self._buffers).items():
+                tensor.copy_(state[name])
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """Weights by name: float32 master weights (views), frozen ones in the engine's dtype."""
+        return self.master.weights() | {n: p.detach() for n, p in self._frozen.items()}
+
+    def step(self, windows: np.ndarray, learning_rate: float, clip: float = 1.0) -> torch.Tensor:
+        """One update on `windows` [n, context + 1] of ids; mean loss in nats per token, 0-dim."""
+        scale = torch.tensor(1.0 / (len(windows) * self.context), device=self.device)
+        total = torch.zeros((), device=self.device)
+        for start in range(0, len(windows), self.micro_batch):
+            inputs, targets = self._micro_batch(windows[start : start + self.micro_batch])
+            loss = self._loss(inputs, targets, scale)
+            gradients = torch.autograd.grad(loss, self.master.parameters)
+            self.master.accumulate(gradients, first=start == 0)
+            total += loss.detach()
+        self.master.update(learning_rate, clip)
+        return total
+
+    def _micro_batch(self, windows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        ids = torch.zeros(self.micro_batch, self.context + 1, dtype=torch.int64)
+        ids[: len(windows)] = torch.from_numpy(windows)
+        inputs, targets = ids[:, :-1].contiguous(), ids[:, 1:].contiguous()
+        targets[len(windows) :] = _NO_TARGET
+        return inputs.to(self.device), targets.to(self.device)
+
+    @torch.no_grad()
+    def mean_loss(self, windows: np.ndarray) -> float:
+        """Nats per token of `windows` [n, context + 1] as the weights stand; no update."""
+        self.model.eval()
+        total = 0.0
+        scale = torch.tensor(1.0 / (len(windows) * self.context), device=self.device)
+        for start in range(0, len(windows), self.micro_batch):
+            inputs, targets = self._micro_batch(windows[start : start + self.micro_batch])
+            total += float(self._summed_loss(inputs, targets, scale))
+        self.model.train()
+        return total
+
+
+def _attention(config: Any, device: torch.device) -> str:
+    """Plain products on a CPU, unless the model's attention is more than causal softmax."""
+    text = config.get_text_config()
+    special = getattr(text, "sliding_window", None) or getattr(text, "attn_logit_softcapping", None)
+    if device.type != "cpu" or text.model_type not in ("llama", "qwen3", "qwen2") or special:
+        return "sdpa"
+    return attention.register()

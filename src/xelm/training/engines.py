@@ -1,0 +1,68 @@
+"""Which engine a job runs on; a process keeps the last one, so experts share a compiled graph."""
+
+import json
+from typing import Any
+
+from xelm.training import machine
+from xelm.training.engine import Engine
+from xelm.training.events import Notice, Report
+from xelm.training.job import Job
+from xelm.training.preserve import method
+
+_kept: dict[str, Engine] = {}
+_DROPOUTS = (
+    "dropout",
+    "attention_dropout",
+    "activation_dropout",
+    "hidden_dropout",
+    "resid_pdrop",
+    "embd_pdrop",
+    "attn_pdrop",
+    "layerdrop",
+)
+
+
+def engine_for(job: Job, config: Any, report: Report) -> Engine:
+    """An engine for the job's architecture and flags: the kept one if it fits, else a new one."""
+    settings = job.settings
+    device = machine.device()
+    for name in _DROPOUTS:
+        if hasattr(config, name):
+            setattr(config, name, 0.0 if name == "layerdrop" else settings.dropout)
+    frozen = method(settings).frozen(config)
+    key = json.dumps(
+        [config.to_dict(), flags(job), settings.activation_checkpointing, sorted(frozen)],
+        sort_keys=True,
+        default=str,
+    )
+    if key not in _kept:
+        _kept.clear()
+        if settings.compile:
+            report(Notice(job.name, "compiling the training step (once per process)"))
+        _kept[key] = Engine(
+            config,
+            job.context,
+            settings.micro_batch,
+            machine.dtype(settings.dtype, device),
+            device,
+            settings.compile,
+            settings.activation_checkpointing,
+            frozen,
+        )
+    return _kept[key]
+
+
+def flags(job: Job) -> dict[str, Any]:
+    """What the last bit of a result depends on besides the inputs."""
+    import torch
+
+    device = machine.device()
+    return {
+        "device": device,
+        "threads": torch.get_num_threads() if device == "cpu" else 0,
+        "dtype": str(machine.dtype(job.settings.dtype, device)),
+        "compile": job.settings.compile,
+        "micro_batch": job.settings.micro_batch,
+        "context": job.context,
+        "torch": torch.__version__,
+    }

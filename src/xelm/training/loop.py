@@ -1,0 +1,89 @@
+"""`train`: one model from its job.json to models/<name>/, however often it is interrupted.
+
+Run it again and it goes on from the last checkpoint, to the bit, or says that all is done. The
+loop knows nothing of other experts; a file lock keeps two processes from training the same one.
+"""
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from xelm.storage import atomic
+from xelm.storage.lock import Lock
+from xelm.training import engines
+from xelm.training.events import Finished, Report, ignore
+from xelm.training.inputs import open_inputs
+from xelm.training.job import Job, spec_path
+from xelm.training.session import Session
+
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+
+
+def train(run: Path, name: str, *, report: Report = ignore) -> None:
+    """Train job `name` of `run`, or go on, or say it is done.
+
+    Raises UserError (inputs missing or changed, locked by another worker), Stopped after SIGTERM
+    or SIGUSR1 (the step is finished and saved). Batches, order and result do not depend on
+    interruptions.
+    """
+    run = Path(run)
+    job = Job.load(run, name)
+    if is_done(run, name):
+        report(Finished(name, 0.0, already=True))
+        return
+    with Lock(spec_path(run, name).parent / "lock"):
+        if is_done(run, name):
+            report(Finished(name, 0.0, already=True))
+            return
+        _train_locked(run, job, report)
+
+
+def is_done(run: Path, name: str) -> bool:
+    """Is the model finished? (It appears by rename, so its presence says so.)"""
+    return (Path(run) / "models" / name).is_dir()
+
+
+def _train_locked(run: Path, job: Job, report: Report) -> None:
+    atomic.remove_leftovers((run / "models" / job.name).parent)
+    inputs = open_inputs(run, job)
+    engine = engines.engine_for(job, inputs.model.config, report)
+    session = Session(run, inputs, engine, report)
+    start = time.monotonic()
+    with _stop_requests() as stop:
+        session.resume()
+        session.run(stop)
+        session.finish(stop)
+    report(Finished(job.name, time.monotonic() - start, already=False))
+
+
+class Stop:
+    """Set by a signal; looked at between steps."""
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+
+    def __bool__(self) -> bool:
+        return self.signal is not None
+
+
+@contextmanager
+def _stop_requests() -> Iterator[Stop]:
+    """SIGTERM and SIGUSR1 (Slurm's warning) ask for a stop while the block runs."""
+    stop = Stop()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+
+    def note(number: int, frame: Any) -> None:
+        stop.signal = number
+
+    before = {number: signal.signal(number, note) for number in _STOP_SIGNALS}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,114 @@
+"""What the machine can do: its number format, its speed, its memory; and how to ask it nicely."""
+
+import ctypes
+import os
+import platform
+import resource
+import time
+from functools import cache
+from typing import Any
+
+import torch
+
+WORKER_ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "OMP_WAIT_POLICY": "PASSIVE",  # a second thread that spins starves the neighbour's worker
+    "GOMP_SPINCOUNT": "0",
+    "THP_MEM_ALLOC_ENABLE": "1",  # huge pages for tensors
+    "TOKENIZERS_PARALLELISM": "false",
+}
+"""For processes that train, one per core; must stand before torch is imported."""
+
+# glibc's mallopt: keep freed memory instead of giving it back to the kernel and faulting it in
+# again, page by page, at every step.
+_MALLOC = {-3: 2**31 - 1, -1: 2**31 - 1, -2: 2**28}  # mmap threshold, trim threshold, top pad
+
+
+@cache
+def prepare() -> None:
+    """Allocator settings for this process; quietly does nothing where they are unknown."""
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return
+    for parameter, value in _MALLOC.items():
+        mallopt(ctypes.c_int(parameter), ctypes.c_int(value))
+
+
+def device() -> str:
+    """`cuda` when there is one, else `cpu`."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def dtype(choice: str, device: str) -> torch.dtype:
+    """Resolve `auto`: bfloat16 where matrix products run in it natively, else float32."""
+    if choice != "auto":
+        return torch.bfloat16 if choice == "bfloat16" else torch.float32
+    if device == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+    capable = torch.backends.cpu.get_cpu_capability() == "AVX512" and _has_flag("avx512_bf16")
+    return torch.bfloat16 if capable or _has_flag("amx_bf16") else torch.float32
+
+
+@cache
+def _has_flag(name: str) -> bool:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123  a kernel file
+            return any(line.startswith("flags") and f" {name}" in line for line in file)
+    except OSError:
+        return False
+
+
+@cache
+def matmul_peak(dtype: torch.dtype, device: str, sizes: tuple[int, ...] = (1024, 2048)) -> float:
+    """Floating-point operations per second of the best of a few square matrix products.
+
+    Measured once per process with the threads it has; a busy machine measures low.
+    """
+    best = 0.0
+    for size in sizes:
+        left = torch.randn(size, size, device=device).to(dtype)
+        for _ in range(4):
+            best = max(best, 2 * size**3 / _seconds_of_product(left))
+    return best
+
+
+def _seconds_of_product(matrix: torch.Tensor) -> float:
+    _synchronise(matrix.device)
+    start = time.perf_counter()
+    matrix @ matrix
+    _synchronise(matrix.device)
+    return time.perf_counter() - start
+
+
+def _synchronise(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def peak_memory_bytes(device: str) -> int:
+    """The most memory this process held: of the GPU when it uses one, else resident."""
+    if device == "cuda":
+        return int(torch.cuda.max_memory_allocated())
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def hardware(device: str) -> dict[str, Any]:
+    """What a ledger says about the machine (no host name)."""
+    described: dict[str, Any] = {"cpu": _cpu_name(), "threads": torch.get_num_threads()}
+    if device == "cuda":
+        described["gpu"] = torch.cuda.get_device_name()
+    return described
+
+
+@cache
+def _cpu_name() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123  a kernel file
+            names = [
+                line.split(":", 1)[1].strip() for line in file if line.startswith("model name")
+            ]
+    except OSError:
+        names = []
+    return names[0] if names else platform.processor() or platform.machine()
