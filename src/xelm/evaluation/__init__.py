@@ -1,0 +1,1 @@
+"""Tables of bits per byte, the forgetting matrix, significance, budgets."""
