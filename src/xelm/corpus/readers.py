@@ -106,11 +106,44 @@ def _open(path: Path) -> IO[bytes]:
     if path.name.lower().endswith(".gz"):
         return io.BufferedReader(gzip.open(path, "rb"))
     if path.name.lower().endswith(".zst"):
-        stream = zstandard.ZstdDecompressor().stream_reader(
-            path.open("rb"), read_across_frames=True, closefd=True
-        )
-        return io.BufferedReader(stream, buffer_size=1 << 20)
+        return io.BufferedReader(_Zstandard(path), buffer_size=1 << 20)
     return path.open("rb", buffering=1 << 20)
+
+
+class _Zstandard(io.RawIOBase):
+    """Frames of a .zst file as one stream; unlike the library's own reader, a cut file is an error.
+
+    Raises EOFError in the middle of a frame, as gzip does.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("rb")
+        self._frame = zstandard.ZstdDecompressor().decompressobj()
+        self._left, self._ready, self._inside = b"", b"", False
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._ready:
+            data = self._left or self._file.read(1 << 17)
+            if not data:
+                if self._inside:
+                    raise EOFError("the file ends in the middle of a frame")
+                return 0
+            self._ready, self._inside = self._frame.decompress(data), True
+            self._left = b""
+            if self._frame.eof:
+                self._left, self._inside = self._frame.unused_data, False
+                self._frame = zstandard.ZstdDecompressor().decompressobj()
+        count = min(len(buffer), len(self._ready))
+        buffer[:count] = self._ready[:count]
+        self._ready = self._ready[count:]
+        return count
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:

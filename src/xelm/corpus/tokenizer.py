@@ -27,6 +27,7 @@ _WORDS = (
     r" ?[\p{L}\p{M}\u200c\u200d]+| ?\p{N}{1,3}| ?[^\s\p{L}\p{M}\p{N}]+|[\r\n]+|[^\S\r\n]+(?!\S)|\s+"
 )
 _LONGEST_TEXT = 1 << 18  # characters encoded at once; longer documents are cut at a space
+_SEARCH = 10_000  # characters before the cut in which a space is looked for
 
 
 def train(
@@ -163,10 +164,8 @@ def _cut(text: str) -> Iterator[str]:
     start = 0
     while len(text) - start > _LONGEST_TEXT:
         end = start + _LONGEST_TEXT
-        end = next(
-            (at for at in range(end, end - 10_000, -1) if _is_boundary(text, at)),
-            end,
-        )
+        near = range(end, max(start, end - _SEARCH), -1)
+        end = next((at for at in near if _is_boundary(text, at)), end)
         yield text[start:end]
         start = end
     if start < len(text):

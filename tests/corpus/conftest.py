@@ -1,0 +1,36 @@
+"""Small corpora of real text in many scripts, made once per session."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from xelm.corpus import building, sample, tokenizer
+from xelm.corpus.shards import TokenShards
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+SCRIPTS = ["en", "ru", "zh", "hi", "ar", "ja"]
+
+
+@pytest.fixture(scope="session")
+def small_tokenizer() -> "PreTrainedTokenizerFast":
+    return tokenizer.train(sample.documents("train", SCRIPTS), 600)
+
+
+@pytest.fixture(scope="session")
+def corpus(
+    tmp_path_factory: pytest.TempPathFactory, small_tokenizer: "PreTrainedTokenizerFast"
+) -> Path:
+    folder = tmp_path_factory.mktemp("run") / "corpus"
+    splits = {split: sample.documents(split, SCRIPTS) for split in ("train", "dev", "heldout")}  # type: ignore[arg-type]
+    building.build(splits, small_tokenizer, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def train_shards(corpus: Path) -> TokenShards:
+    return TokenShards(corpus, "train")
