@@ -1,6 +1,8 @@
 """Small corpora of real text in many scripts, made once per session."""
 
+import filecmp
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,3 +36,17 @@ def corpus(
 @pytest.fixture(scope="session")
 def train_shards(corpus: Path) -> TokenShards:
     return TokenShards(corpus, "train")
+
+
+@pytest.fixture
+def same_files() -> Callable[[Path, Path], bool]:
+    """Do two folders hold the same files with the same bytes?"""
+
+    def compare(first: Path, second: Path) -> bool:
+        names = sorted(p.relative_to(first) for p in first.rglob("*") if p.is_file())
+        others = sorted(p.relative_to(second) for p in second.rglob("*") if p.is_file())
+        return names == others and all(
+            filecmp.cmp(first / name, second / name, shallow=False) for name in names
+        )
+
+    return compare
