@@ -11,7 +11,9 @@ import numpy as np
 import torch
 
 from xelm.models import attention
-from xelm.training import machine
+from xelm.training import llama, machine
+from xelm.training.llama import LlamaForward
+from xelm.training.loss import summed_cross_entropy
 from xelm.training.master import MasterWeights
 
 _NO_TARGET = -100
@@ -51,6 +53,9 @@ class Engine:
         self._buffers = {
             n: b for n, b in self.model.named_buffers() if n in self.model.state_dict()
         }
+        self._forward: LlamaForward | None = None
+        if llama.fits(config):
+            self._forward = LlamaForward(self.model, context, activation_checkpointing)
         self._loss = self._summed_loss
         if compile:
             self._loss = torch.compile(self._summed_loss, fullgraph=True, dynamic=False)
@@ -58,6 +63,10 @@ class Engine:
     def _summed_loss(
         self, inputs_bt: torch.Tensor, targets_bt: torch.Tensor, scale: torch.Tensor
     ) -> torch.Tensor:
+        if self._forward is not None:
+            hidden_nd = self._forward(inputs_bt).flatten(0, 1)
+            head_vd = self.model.get_output_embeddings().weight
+            return summed_cross_entropy(hidden_nd, head_vd, targets_bt.flatten(), scale)
         logits_btv = self.model(input_ids=inputs_bt, use_cache=False).logits
         return scale * torch.nn.functional.cross_entropy(
             logits_btv.float().flatten(0, 1),

@@ -10,18 +10,9 @@ from typing import Any
 
 import torch
 
-WORKER_ENVIRONMENT = {
-    "OMP_NUM_THREADS": "1",
-    "OMP_WAIT_POLICY": "PASSIVE",  # a second thread that spins starves the neighbour's worker
-    "GOMP_SPINCOUNT": "0",
-    "THP_MEM_ALLOC_ENABLE": "1",  # huge pages for tensors
-    "TOKENIZERS_PARALLELISM": "false",
-}
-"""For processes that train, one per core; must stand before torch is imported."""
-
 # glibc's mallopt: keep freed memory instead of giving it back to the kernel and faulting it in
 # again, page by page, at every step.
-_MALLOC = {-3: 2**31 - 1, -1: 2**31 - 1, -2: 2**28}  # mmap threshold, trim threshold, top pad
+_MALLOC = {-4: 0, -1: 2**31 - 1, -2: 2**28}  # mmap count, trim threshold, top pad
 
 
 @cache
