@@ -7,18 +7,14 @@ Every fault of the input is a UserError that names file and line.
 """
 
 import glob
-import gzip
-import io
 import json
-import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any
-
-import zstandard
+from typing import Any
 
 from xelm.corpus import languages as codes
+from xelm.corpus.compressed import lines
 from xelm.corpus.documents import Document
 from xelm.errors import UserError
 
@@ -102,63 +98,6 @@ def language_of_name(path: Path) -> tuple[str, str]:
     return _bare_name(path), codes.UNKNOWN
 
 
-def _open(path: Path) -> IO[bytes]:
-    if path.name.lower().endswith(".gz"):
-        return io.BufferedReader(gzip.open(path, "rb"))
-    if path.name.lower().endswith(".zst"):
-        return io.BufferedReader(_Zstandard(path), buffer_size=1 << 20)
-    return path.open("rb", buffering=1 << 20)
-
-
-class _Zstandard(io.RawIOBase):
-    """Frames of a .zst file as one stream; unlike the library's own reader, a cut file is an error.
-
-    Raises EOFError in the middle of a frame, as gzip does.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("rb")
-        self._frame = zstandard.ZstdDecompressor().decompressobj()
-        self._left, self._ready, self._inside = b"", b"", False
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        while not self._ready:
-            data = self._left or self._file.read(1 << 17)
-            if not data:
-                if self._inside:
-                    raise EOFError("the file ends in the middle of a frame")
-                return 0
-            self._ready, self._inside = self._frame.decompress(data), True
-            self._left = b""
-            if self._frame.eof:
-                self._left, self._inside = self._frame.unused_data, False
-                self._frame = zstandard.ZstdDecompressor().decompressobj()
-        count = min(len(buffer), len(self._ready))
-        buffer[:count] = self._ready[:count]
-        self._ready = self._ready[count:]
-        return count
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()
-
-
-def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    try:
-        with _open(path) as stream:
-            for number, line in enumerate(stream, start=1):
-                if number == 1:
-                    line = line.removeprefix(b"\xef\xbb\xbf")
-                yield number, line
-    except (EOFError, gzip.BadGzipFile, zlib.error, zstandard.ZstdError) as error:
-        raise UserError(f"{path}: damaged compressed file ({error}); fetch it again") from error
-    except PermissionError:
-        raise UserError(f"{path}: may not be read; change its permissions") from None
-
-
 def _read_file(path: Path, skip_bad: bool, bad: Counter[str]) -> Iterator[Document]:
     read_one = _jsonl if _kind(path) == ".jsonl" else _txt
     for found in read_one(path):
@@ -182,7 +121,7 @@ def _decode(line: bytes, path: Path, number: int) -> str | BadLine:
 
 def _jsonl(path: Path) -> Iterator[Document | BadLine]:
     named = language_of_name(path)[1]
-    for number, line in _lines(path):
+    for number, line in lines(path):
         if line.isspace():
             continue
         decoded = _decode(line, path, number)
@@ -224,7 +163,7 @@ def _txt(path: Path) -> Iterator[Document | BadLine]:
     stem, language = language_of_name(path)
     paragraph: list[str] = []
     count = start = 0
-    for number, line in _lines(path):
+    for number, line in lines(path):
         decoded = _decode(line, path, number)
         if isinstance(decoded, BadLine):
             yield decoded
@@ -240,10 +179,10 @@ def _txt(path: Path) -> Iterator[Document | BadLine]:
 
 
 def _paragraph(
-    lines: list[str], path: Path, stem: str, language: str, start: int, count: int
+    rows: list[str], path: Path, stem: str, language: str, start: int, count: int
 ) -> Document:
     return Document(
-        text="\n".join(lines),
+        text="\n".join(rows),
         language=language,
         id=f"{path.name}:{start}",
         group=f"{stem}#{count // _PARAGRAPHS_PER_GROUP}",
