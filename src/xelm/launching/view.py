@@ -12,6 +12,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.live import Live
+from rich.progress import Progress, TaskID
 from rich.table import Table
 
 PLAIN_SECONDS = 10.0  # between two plain lines of one task
@@ -139,3 +140,33 @@ def _cells(row: _Row) -> list[str]:
     elif row.state == "done" and row.ended:
         left = f"done {duration(row.ended - row.began)}"
     return [languages if len(languages) < 40 else languages[:37] + "...", step, loss, speed, left]
+
+
+class Steps:
+    """Progress of one call that counts bytes: a bar on a terminal, plain lines elsewhere."""
+
+    def __init__(self, title: str, console: Console | None = None) -> None:
+        self._title, self._console = title, console or Console()
+        self._bar = Progress(console=self._console, transient=True)
+        self._task: TaskID | None = None
+        self._stage = ""
+
+    def __enter__(self) -> "Steps":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def report(self, stage: str, done: int, total: int) -> None:
+        """`done` of `total` bytes of a stage (0: not known)."""
+        if stage != self._stage:
+            self._stage = stage
+            if not self._console.is_terminal:
+                self._console.print(f"{self._title}: {stage}", highlight=False, markup=False)
+        if not self._console.is_terminal:
+            return
+        if self._task is None:
+            self._bar.start()
+            self._task = self._bar.add_task(self._title)
+        description = f"{self._title}: {stage}"
+        self._bar.update(self._task, description=description, completed=done, total=total or None)

@@ -17,6 +17,7 @@ from typing import IO, Any
 
 from xelm.errors import UserError
 from xelm.launching import task as tasks
+from xelm.training.events import Stopped
 
 
 def _as_dict(event: Any) -> Mapping[str, Any]:
@@ -47,6 +48,8 @@ def _perform(message: Mapping[str, Any], channel: _Channel) -> None:
     try:
         tasks.run(message["call"], message["arguments"], report)
         channel.send(task=name, kind="done")
+    except Stopped:  # a signal asked, the step is saved
+        sys.exit(Stopped.EXIT_CODE)
     except UserError as error:
         channel.send(task=name, kind="refused", error=str(error))
     except Exception as error:

@@ -1,0 +1,49 @@
+"""What an allocation method returns: which expert gets which documents, and what it wants kept."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Documents = Mapping[str, NDArray[np.int64] | None]
+"""Language -> sorted document indices of the train shards; None is all of them."""
+
+
+@dataclass(frozen=True)
+class Allocation:
+    """The outcome of a method."""
+
+    experts: Mapping[str, Documents]
+    """Expert -> its documents; together they cover every document once."""
+    about: Mapping[str, Any] = field(default_factory=dict)
+    """Put into allocation.json as it is: tree, notes, what was learnt."""
+    save: Callable[[Path], None] | None = None
+    """Writes the method's own files (embedding, tree) into the allocation's folder."""
+
+
+def expert_name(number: int, languages: Sequence[str]) -> str:
+    """`en-es` for up to four languages, else `expert-3`."""
+    return "-".join(languages) if len(languages) <= 4 else f"expert-{number}"
+
+
+def by_groups(groups: Sequence[Sequence[str]]) -> dict[str, Documents]:
+    """One expert a group of languages, each with all documents of its languages."""
+    return {
+        expert_name(number, group): dict.fromkeys(sorted(group))
+        for number, group in enumerate(groups)
+    }
+
+
+def by_labels(labels: Mapping[str, NDArray[np.int64]], k: int) -> dict[str, Documents]:
+    """One expert a label 0..k-1; `labels` gives the label of every document, by language."""
+    return {
+        f"expert-{label}": {
+            language: np.flatnonzero(of == label)
+            for language, of in labels.items()
+            if np.any(of == label)
+        }
+        for label in range(k)
+    }

@@ -1,0 +1,1 @@
+# IN WORK by another author

@@ -1,0 +1,229 @@
+"""From a recipe to jobs: which models are trained, from what, on how many tokens, in which order.
+
+Job names are folders under `models/`: `seed`, `dense`, `dense-matched/<allocation>`,
+`<allocation>/<expert>`; a further data order n stands under `orders/<n>/`, a setting that the sweep
+tries under `sweep/<arm>/<setting>/`.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from xelm.config import Recipe
+from xelm.errors import UserError
+from xelm.launching.task import Task
+from xelm.storage import atomic
+from xelm.training.job import Job, divided_batch, plan, plan_matched
+from xelm.training.settings import ArmSettings
+
+SEED = "models/seed"
+MATCHED = "dense-matched/"
+
+
+@dataclass(frozen=True)
+class Team:
+    """An allocation as it stands on disk: expert -> its languages by tokens, and who owns what."""
+
+    name: str
+    experts: dict[str, dict[str, int]]
+    owner: dict[str, str]
+
+    @classmethod
+    def read(cls, run: Path, name: str) -> "Team":
+        """Read `allocations/<name>/allocation.json`; UserError when it is not there yet."""
+        path = Path(run) / "allocations" / name / "allocation.json"
+        if not path.is_file():
+            raise UserError(f"{path}: not there yet; run `xelm allocate {run}` first")
+        value = atomic.read_json(path)
+        experts = {e: dict(about["languages"]) for e, about in value["experts"].items()}
+        return cls(name, experts, dict(value["owner"]))
+
+
+def order_prefix(recipe: Recipe, order: int) -> str:
+    """Where the jobs of a data order stand: the first order is the run itself."""
+    return "" if order == recipe.orders[0] else f"orders/{order}/"
+
+
+def settings_of(recipe: Recipe, run: Path, arm: str) -> ArmSettings:
+    """An arm's settings: those of the recipe, under those that the sweep chose."""
+    settings = recipe.training.of(arm)
+    path = Path(run) / "training" / "sweep.json"
+    if recipe.sweep is None or not path.is_file():
+        return settings
+    chosen = atomic.read_json(path)["arms"][arm]["chosen"]
+    return settings.model_copy(update=chosen)
+
+
+def jobs_of_arm(
+    run: Path,
+    recipe: Recipe,
+    arm: str,
+    settings: ArmSettings,
+    *,
+    order: int = 0,
+    share: float = 1.0,
+    prefix: str = "",
+) -> list[Job]:
+    """All jobs of one arm: one for a control, one an expert for an allocation.
+
+    Args:
+        share: part of the budget (for the sweep).
+        prefix: put before the jobs' names.
+    """
+    windows = budget_windows(recipe, settings, share)
+    if arm == "dense":
+        return [_job(f"{prefix}dense", windows, recipe, settings, order)]
+    if arm.startswith(MATCHED):
+        name = arm.removeprefix(MATCHED)
+        experts = _experts(run, recipe, name, settings, windows, order, prefix)
+        return [plan_matched(f"{prefix}{arm}", experts, settings, order)]
+    return _experts(run, recipe, arm, settings, windows, order, prefix)
+
+
+def budget_windows(recipe: Recipe, settings: ArmSettings, share: float = 1.0) -> int:
+    """Windows of one arm in all; whole batches when every arm takes the published steps."""
+    windows = max(1, round(recipe.training.tokens * share / recipe.corpus.context))
+    if recipe.training.steps == "published":
+        windows = max(1, round(windows / settings.batch)) * settings.batch
+    return windows
+
+
+def _experts(
+    run: Path,
+    recipe: Recipe,
+    name: str,
+    settings: ArmSettings,
+    windows: int,
+    order: int,
+    prefix: str,
+) -> list[Job]:
+    team = Team.read(run, name)
+    k = len(team.experts)
+    if recipe.training.steps == "published":
+        settings = settings.model_copy(update={"batch": divided_batch(settings.batch, k)})
+    jobs = []
+    for number, expert in enumerate(team.experts):
+        part = windows // k + (number < windows % k)
+        path = f"allocations/{name}/shares/{expert}.json"
+        jobs.append(_job(f"{prefix}{name}/{expert}", part, recipe, settings, order, path))
+    return jobs
+
+
+def _job(
+    name: str,
+    windows: int,
+    recipe: Recipe,
+    settings: ArmSettings,
+    order: int,
+    share: str | None = None,
+) -> Job:
+    context = recipe.corpus.context
+    tokens = windows * context
+    return plan(
+        name,
+        tokens=tokens,
+        context=context,
+        settings=settings,
+        share=share,
+        parent=SEED,
+        order_seed=order,
+    )
+
+
+def seed_job(recipe: Recipe) -> Job | None:
+    """The job that trains the seed from scratch; None when the seed is taken from a folder."""
+    if recipe.seed.size is None:
+        return None
+    assert recipe.seed.tokens is not None
+    return plan(
+        "seed",
+        tokens=recipe.seed.tokens,
+        context=recipe.corpus.context,
+        settings=seed_settings(recipe),
+        parent=None,
+        size=recipe.seed.size,
+    )
+
+
+def seed_settings(recipe: Recipe) -> ArmSettings:
+    """What a seed from scratch trains with: its size's learning rate, a warm-up, weight decay."""
+    from xelm.models.sizes import size
+
+    assert recipe.seed.size is not None
+    rate = size(recipe.seed.size, recipe.corpus.vocabulary).learning_rate
+    usual: dict[str, Any] = {
+        "batch": 32,
+        "learning_rate": rate,
+        "schedule": "cosine",
+        "warmup": 0.02,
+        "decay_to": 0.05,
+        "weight_decay": 0.1,
+    }
+    return ArmSettings(**{**usual, **recipe.seed.training})
+
+
+def all_jobs(run: Path, recipe: Recipe) -> list[Job]:
+    """Every job but the seed's and the sweep's, for every data order."""
+    return [
+        job
+        for order in recipe.orders
+        for arm in recipe.arms()
+        for job in jobs_of_arm(
+            run,
+            recipe,
+            arm,
+            settings_of(recipe, run, arm),
+            order=order,
+            prefix=order_prefix(recipe, order),
+        )
+    ]
+
+
+def write(run: Path, jobs: Iterable[Job]) -> None:
+    """Write the jobs' specifications, leaving those alone that say the same already."""
+    for job in jobs:
+        path = Path(run) / "training" / job.name / "job.json"
+        if not (path.is_file() and atomic.read_json(path) == as_read(job)):
+            job.save(run)
+
+
+def as_read(job: Job) -> Any:
+    """A job as JSON gives it back (tuples are lists there)."""
+    import json
+
+    return json.loads(json.dumps(job.as_json()))
+
+
+def tasks(run: Path, jobs: Sequence[Job]) -> list[Task]:
+    """One training task a job that is not finished."""
+    return [
+        Task(
+            job.name,
+            "xelm.training.loop:train",
+            {"run": str(run), "name": job.name},
+            cost=float(job.tokens),
+        )
+        for job in jobs
+        if not is_finished(run, job.name)
+    ]
+
+
+def is_finished(run: Path, name: str) -> bool:
+    """A folder in models/ appears by rename, so it is whole when it is there."""
+    return (Path(run) / "models" / name / "manifest.json").is_file()
+
+
+def select(jobs: Sequence[Job], names: Sequence[str] | None) -> list[Job]:
+    """The jobs named; UserError with the nearest name for one that does not exist."""
+    import difflib
+
+    if names is None:
+        return list(jobs)
+    by_name = {job.name: job for job in jobs}
+    for name in names:
+        if name not in by_name:
+            close = difflib.get_close_matches(name, by_name, n=1, cutoff=0.3)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            raise UserError(f"{name}: this run trains no such job{hint}")
+    return [by_name[name] for name in names]

@@ -1,0 +1,210 @@
+"""A run: one recipe, one folder, the stages in order; what is done is not done again.
+
+    run = Run.create(load("recipes/demo.yaml"), Path("runs/demo"))
+    run.all()
+
+Every stage is one method that can be called on its own, in another process, days later: stages meet
+in files (see CONTRIBUTING.md), never in memory.
+"""
+
+import os
+import subprocess
+from collections.abc import Callable, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from xelm import plan, seeding
+from xelm.config import Recipe, validate
+from xelm.errors import UserError
+from xelm.launching.local import LocalPool, worker_count
+from xelm.launching.task import Task
+from xelm.launching.view import Steps, View
+from xelm.storage import atomic
+
+STAGES = ("prepare", "allocate", "train", "assemble", "evaluate", "report")
+_LIBRARIES = ("xelm", "torch", "transformers", "tokenizers", "numpy", "scikit-learn")
+
+Say = Callable[[str], None]
+
+
+class Run:
+    """A run folder with its recipe.
+
+    Args:
+        folder: the run's folder (see DESIGN: `runs/<name>`).
+        recipe: validated settings.
+        say: where one-line messages go.
+    """
+
+    def __init__(self, folder: Path, recipe: Recipe, say: Say = print) -> None:
+        self.folder, self.recipe, self.say = Path(folder), recipe, say
+
+    @classmethod
+    def create(cls, recipe: Recipe, folder: Path, say: Say = print) -> "Run":
+        """Begin a run, or go on with the one that is there.
+
+        Raises:
+            UserError: the folder holds a run of another recipe; the message names what differs.
+        """
+        path = Path(folder) / "run.yaml"
+        if path.exists():
+            _require_same(_read(path)["recipe"], recipe.identity(), path)
+        else:
+            if Path(folder).exists() and any(Path(folder).iterdir()):
+                raise UserError(f"{folder}: not empty and not a run; give another --out")
+            atomic.write_text(path, _run_yaml(recipe))
+        return cls(folder, recipe, say)
+
+    @classmethod
+    def open(cls, folder: Path, say: Say = print) -> "Run":
+        """The run that is in a folder.
+
+        Raises:
+            UserError: there is none.
+        """
+        path = Path(folder) / "run.yaml"
+        if not path.is_file():
+            raise UserError(
+                f"{folder}: no run here (no run.yaml); begin one with `xelm run RECIPE`"
+            )
+        return cls(Path(folder), validate(_read(path)["recipe"], str(path)), say)
+
+    def all(self) -> None:
+        """All stages in order."""
+        for stage in STAGES:
+            getattr(self, stage)()
+
+    def prepare(self) -> None:
+        """Text -> tokenizer and token shards in `corpus/`."""
+        from xelm.corpus.prepare import prepare
+
+        settings = self.recipe.corpus
+        if self.recipe.seed.folder and settings.tokenizer is None:
+            # a seed reads with its own tokenizer
+            tokenizer = str(seeding.source(self.recipe.seed.folder))
+            settings = settings.model_copy(update={"tokenizer": tokenizer})
+        with Steps("prepare") as steps:
+            prepare(settings, self.folder / "corpus", report=steps.report)
+
+    def allocate(self) -> None:
+        """Who gets which document: `allocations/<name>/` for each."""
+        from xelm.allocation.stage import allocate
+
+        for name, settings in self.recipe.allocations.items():
+            allocate(settings, self.folder / "corpus", self.folder / "allocations" / name)
+
+    def train(self, names: Sequence[str] | None = None) -> None:
+        """Train the jobs named (default: all, after the sweep if there is one)."""
+        self._run_tasks("seed", seeding.place(self.folder, self.recipe))
+        if names == ["seed"]:
+            return
+        self._sweep()
+        jobs = plan.all_jobs(self.folder, self.recipe)
+        plan.write(self.folder, jobs)
+        self._run_tasks("train", plan.tasks(self.folder, plan.select(jobs, names)))
+
+    def assemble(self) -> None:
+        """Bundles of the experts that are there: `bundles/<allocation>/`."""
+        from xelm.ensemble.bundle import assemble
+
+        for name in self.recipe.allocations:
+            assemble(self.folder, name, self.folder / "bundles" / name)
+
+    def evaluate(self) -> None:
+        """Bits per byte of every arm -> `evaluation/summary.json`."""
+        from xelm.evaluation import scores, summary
+
+        if summary.is_current(self.folder, self.recipe):
+            return
+        self._run_tasks("score", scores.tasks(self.folder, self.recipe))
+        summary.write(self.folder, self.recipe)
+
+    def report(self) -> None:
+        """The terminal's table and `report.html`."""
+        from xelm.reporting import report
+
+        report.write(self.folder, self.recipe)
+        report.show(self.folder, self.recipe)
+
+    def _sweep(self) -> None:
+        if self.recipe.sweep is None or (self.folder / "training" / "sweep.json").is_file():
+            return
+        from xelm import sweep
+
+        self._run_tasks("sweep", sweep.tasks(self.folder, self.recipe))
+        sweep.choose_best(self.folder, self.recipe)
+
+    def _run_tasks(self, title: str, tasks: Sequence[Task]) -> None:
+        if not tasks:
+            return
+        workers = min(self._workers(), len(tasks))
+        device = self.recipe.launching.device
+        with (
+            LocalPool(workers, self.folder / "logs", device) as pool,
+            View(title, [t.name for t in tasks]) as view,
+        ):
+            pool.run(tasks, view.on_message)
+
+    def _workers(self) -> int:
+        return worker_count(self.recipe.launching.workers, self.recipe.launching.device)
+
+
+def _run_yaml(recipe: Recipe) -> str:
+    value = {"recipe": recipe.model_dump(mode="json"), "versions": versions(), "commit": commit()}
+    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=100)
+
+
+def versions() -> dict[str, str]:
+    """Versions of what the figures depend on."""
+    return {name: metadata.version(name) for name in _LIBRARIES}
+
+
+def commit() -> str | None:
+    """The commit of this checkout, `+` appended when files differ; None outside one."""
+    git = ["git", "-C", str(Path(__file__).parent)]
+    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
+    try:
+        head = subprocess.run(
+            [*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        changed = subprocess.run(
+            [*git, "status", "--porcelain", "--untracked-files=no"],
+            capture_output=True,
+            text=True,
+            check=True,
+            env=environment,
+        ).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return head + ("+" if changed else "")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return {"recipe": value["recipe"]}
+    except (yaml.YAMLError, KeyError, TypeError, UnicodeDecodeError):
+        raise UserError(f"{path}: damaged; give another --out or restore it") from None
+
+
+def _require_same(there: dict[str, Any], here: dict[str, Any], path: Path) -> None:
+    differing = sorted(_differences(there, here))
+    if differing:
+        raise UserError(
+            f"{path}: made by another recipe (differs in {', '.join(differing[:5])}); "
+            "give another --out, or the recipe it was made by"
+        )
+
+
+def _differences(there: Any, here: Any, key: str = "") -> list[str]:
+    """Dotted keys whose values differ; `launching` changes no result and does not count."""
+    if isinstance(there, dict) and isinstance(here, dict):
+        keys = (there.keys() | here.keys()) - ({"launching"} if not key else set())
+        found: list[str] = []
+        for k in keys:
+            found += _differences(there.get(k), here.get(k), f"{key}.{k}" if key else k)
+        return found
+    return [] if there == here else [key]
