@@ -1,4 +1,4 @@
-"""From recipe to jobs: budgets agree, dense-matched consumes what the experts do, names are folders."""
+"""From recipe to jobs: budgets agree, dense-matched consumes what experts do, names are folders."""
 
 from pathlib import Path
 from typing import Any

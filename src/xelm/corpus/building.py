@@ -7,7 +7,9 @@ the order of reading. What is in flight is bounded, so memory does not grow with
 import json
 import multiprocessing
 import os
+import shutil
 import signal
+import tempfile
 import threading
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -131,6 +133,7 @@ class _encoder:  # noqa: N801  used as `with _encoder(...) as encode_batches`
         self._backend = getattr(tokenizer, "backend_tokenizer", None)
         self._workers = workers if self._backend is not None else 1
         self._pool: ProcessPoolExecutor | None = None
+        self._file: Path | None = None
 
     def __enter__(self) -> Callable[[Iterator[tuple[str, _Batch]]], _Encoded]:
         if self._workers <= 1:
@@ -140,13 +143,24 @@ class _encoder:  # noqa: N801  used as `with _encoder(...) as encode_batches`
             self._workers,
             mp_context=multiprocessing.get_context("spawn"),
             initializer=_start_worker,
-            initargs=(self._backend.to_str(),),
+            initargs=(self._write(),),
         )
         return self._in_workers
+
+    def _write(self) -> str:
+        """The tokenizer as a file: workers take a path, since a worker that dies before it has
+        read a long argument from its pipe (a script without `if __name__ == "__main__"`) would
+        leave us writing to that pipe for ever."""
+        assert self._backend is not None
+        self._file = Path(tempfile.mkdtemp(prefix="xelm-")) / "tokenizer.json"
+        self._file.write_text(self._backend.to_str(), encoding="utf-8")
+        return str(self._file)
 
     def __exit__(self, *_: object) -> None:
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
+        if self._file is not None:
+            shutil.rmtree(self._file.parent, ignore_errors=True)
 
     def _here(self, batches: Iterator[tuple[str, _Batch]]) -> _Encoded:
         for split, batch in batches:
@@ -166,7 +180,8 @@ class _encoder:  # noqa: N801  used as `with _encoder(...) as encode_batches`
                 yield _landed(flying.popleft())
         except BrokenProcessPool as error:
             raise UserError(
-                "prepare: a tokenising worker died (out of memory?); use fewer workers"
+                "prepare: a tokenising worker died (out of memory, or a script without "
+                '`if __name__ == "__main__"`?); use fewer workers'
             ) from error
 
 
@@ -180,14 +195,14 @@ def _landed(
 _worker_tokenizer: Any = None
 
 
-def _start_worker(tokenizer_json: str) -> None:
+def _start_worker(tokenizer_file: str) -> None:
     global _worker_tokenizer
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # one core per worker
     threading.Thread(target=_die_with_parent, daemon=True).start()
     from tokenizers import Tokenizer
 
-    _worker_tokenizer = Tokenizer.from_str(tokenizer_json)
+    _worker_tokenizer = Tokenizer.from_file(tokenizer_file)
 
 
 def _die_with_parent() -> None:
