@@ -90,8 +90,10 @@ def read_json(path: Path) -> Any:
 
 
 @contextmanager
-def folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
+def folder(path: Path, *, replace: bool = False, listed: bool = True) -> Iterator[Path]:
     """A temporary folder to fill; when the block ends well it gets a manifest and becomes `path`.
+
+    `listed=False` writes no manifest: for folders that carry their own record, as bundles do.
 
     On an error the temporary folder is removed and `path` is as it was. With `replace` an older
     folder steps aside just before the rename (the one moment at which a power cut leaves neither;
@@ -106,7 +108,8 @@ def folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
     _open_here.add(temporary.name)
     try:
         yield temporary
-        manifest.write(temporary)
+        if listed:
+            manifest.write(temporary)
         _sync_tree(temporary)
         _rename_folder(temporary, path, replace)
     except BaseException:

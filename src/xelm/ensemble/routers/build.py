@@ -1,0 +1,92 @@
+"""From a router's settings and data to a router: the registry of kinds."""
+
+from collections.abc import Callable, Mapping
+
+from xelm.ensemble.routers.base import Router
+from xelm.ensemble.routers.constant import Fixed, Language, Uniform
+from xelm.ensemble.routers.data import RouterData
+from xelm.ensemble.routers.posterior import Posterior
+from xelm.ensemble.routers.tfidf import Tfidf
+from xelm.ensemble.routers.unigram import Unigram
+from xelm.ensemble.routing import Routing
+from xelm.errors import UserError
+
+_TEMPERATURES = {"tfidf": 0.05, "unigram": 1.0, "posterior": 1.0}
+
+
+def build(settings: Routing, data: RouterData) -> Router:
+    """A router of `settings.kind`.
+
+    Raises:
+        UserError: the bundle holds nothing to build that kind from, or a setting does not fit.
+    """
+    kind = settings.kind
+    if kind not in data.kinds():
+        raise UserError(
+            f"router {kind!r}: this bundle holds no data for it; it has {', '.join(data.kinds())}"
+        )
+    temperature = settings.temperature or _TEMPERATURES.get(kind, 1.0)
+    return _BUILDERS[kind](settings, data, temperature)
+
+
+def _tfidf(settings: Routing, data: RouterData, temperature: float) -> Router:
+    import torch
+
+    about = data.tfidf
+    assert about is not None
+    if about.words is not None:
+        raise UserError("router 'tfidf': this bundle's terms are words; not supported yet")
+    vectors = torch.from_numpy(about.idf).double()[:, None] * torch.from_numpy(about.rows).double()
+    vectors[list(data.silent)] = 0.0
+    return Tfidf(
+        data.experts,
+        about.columns,
+        vectors,
+        torch.from_numpy(about.centroids),
+        temperature=temperature,
+        exponent=settings.exponent,
+    )
+
+
+def _unigram(settings: Routing, data: RouterData, temperature: float) -> Router:
+    import torch
+
+    assert data.unigram is not None
+    return Unigram(
+        data.experts,
+        data.unigram.columns,
+        torch.from_numpy(data.unigram.counts),
+        silent=data.silent,
+        smoothing=settings.smoothing,
+        temperature=temperature,
+    )
+
+
+def _posterior(settings: Routing, data: RouterData, temperature: float) -> Router:
+    return Posterior(data.experts, temperature=temperature)
+
+
+def _uniform(settings: Routing, data: RouterData, temperature: float) -> Router:
+    return Uniform(data.experts)
+
+
+def _fixed(settings: Routing, data: RouterData, temperature: float) -> Router:
+    if settings.weights is None:
+        raise UserError("router 'fixed': give router.weights, such as {en-es: 0.5, de-el: 0.5}")
+    return Fixed(data.experts, settings.weights)
+
+
+def _language(settings: Routing, data: RouterData, temperature: float) -> Router:
+    if settings.language is None:
+        raise UserError("router 'language': give the language, such as --language sw")
+    return Language(data.experts, data.languages, settings.language)
+
+
+_BUILDERS: Mapping[str, Callable[[Routing, RouterData, float], Router]] = {
+    "tfidf": _tfidf,
+    "unigram": _unigram,
+    "posterior": _posterior,
+    "uniform": _uniform,
+    "fixed": _fixed,
+    "language": _language,
+}
