@@ -1,9 +1,9 @@
-"""evaluation/summary.json: everything that was measured of a run, in one file that others may read.
+"""What stands in evaluation/summary.json: all that was measured of a run, in one file.
 
-`Summary` says what stands in it; reports, plots and model cards are made from it alone. All figures
-are of held-out text, except what stands under `dev`, `routed.*.grid` and `sweep`, on which choices
-were made. Bits per byte: negative log2-likelihood over raw UTF-8 bytes. A difference is arm minus
-against: below zero, the arm is better.
+Reports, plots and model cards are made from it alone. All figures are of held-out text, except what
+stands under `dev`, `routed.*.grid` and `sweep`, on which choices were made. Bits per byte: negative
+log2-likelihood over raw UTF-8 bytes. A difference is arm minus against: below zero, the arm is
+better.
 """
 
 from typing import Any, TypedDict
@@ -113,8 +113,9 @@ class Matrix(TypedDict):
     seed_perplexity: dict[str, float]
     own: float
     """Mean over languages of owner minus seed, bits per byte."""
-    others: float
-    """Mean over (expert, language outside its share) of expert minus seed: forgetting, above 0."""
+    others: float | None
+    """Mean over (expert, language that is less than 1 % of its share) of expert minus seed: forgetting, above 0;
+    None when every expert has every language."""
     others_by_language: dict[str, float]
     others_perplexity: float | None
     """The same in token perplexity, as published (METHOD: +0.77 at k = 4)."""
@@ -141,7 +142,7 @@ class Routed(TypedDict):
     grid: list[dict[str, Any]]
     """Tried on dev: {"kind", "temperature", "top_m", "bits_per_byte" (mean over languages)}."""
     first: dict[str, float]
-    """language -> share of held-out bytes predicted with the owner first."""
+    """language -> share of held-out tokens before which the router put the owner first."""
 
 
 class Significance(TypedDict):
@@ -151,7 +152,7 @@ class Significance(TypedDict):
     confidence: float
     resamples: int
     units: str
-    """`documents` or `documents and orders`."""
+    """`documents`, `groups` (documents of one work or page stay together), and orders."""
 
 
 class Summary(TypedDict):

@@ -1,0 +1,32 @@
+"""What the user may say about evaluation; the recipe's `evaluation:` block."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class EvaluationSettings(BaseModel):
+    """What is measured on held-out text; what is left open here is chosen on dev."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    matrix: bool = True
+    """Score every expert on every language (the forgetting matrix)."""
+    routed: bool = True
+    """Score `top1` and `mixture` by the router, besides `own`."""
+    routed_bytes: int | None = Field(None, gt=0)
+    """Bytes a language for matrix and routed arms, on dev and held-out; None is all of them."""
+    router: Literal["tfidf", "unigram"] | None = None
+    """Kind of router; None: chosen on dev."""
+    temperature: float | None = Field(None, gt=0)
+    """Of the router's weights; None: chosen on dev."""
+    top_m: int | None = Field(None, gt=0)
+    """Experts that the mixture keeps; None: chosen on dev."""
+    resamples: int = Field(20_000, ge=100)
+    """Resamples of the paired bootstrap; more are taken where so few could prove nothing."""
+    resample: Literal["documents", "groups"] = "documents"
+    """What is drawn: single documents, or groups of them (a whole work): stricter."""
+    alpha: float = Field(0.01, gt=0, lt=1)
+    """Level of significance, after Holm's correction over languages."""
+    sample_tokens: int = Field(40, ge=0)
+    """Tokens of generated text a language in the report; 0 for none."""
