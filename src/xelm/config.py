@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from xelm.allocation.settings import AllocationSettings
 from xelm.corpus.settings import CorpusSettings
 from xelm.errors import UserError
+from xelm.evaluation.settings import EvaluationSettings
 from xelm.training.settings import ArmSettings
 
 
@@ -69,23 +70,6 @@ class SweepSettings(Section):
     learning_rate: list[float] = Field(min_length=1)
     share: float = Field(0.25, gt=0, le=1)
     """Part of the budget each setting of the grid is given."""
-
-
-class EvaluationSettings(Section):
-    """What is measured, on held-out text."""
-
-    matrix: bool = True
-    """Score every expert on every language (the forgetting matrix)."""
-    routed: bool = True
-    """Score `top1` and `mixture` by the router, besides `own`."""
-    routed_bytes: int | None = Field(None, gt=0)
-    """Held-out bytes a language for matrix and routed arms; None is all of them."""
-    temperature: float = Field(0.05, gt=0)
-    """Temperature of the router's weights."""
-    resamples: int = Field(2000, ge=100)
-    """Resamples of the paired bootstrap over documents."""
-    sample_tokens: int = Field(40, ge=0)
-    """Tokens of generated text a language in the report; 0 for none."""
 
 
 class LaunchingSettings(Section):

@@ -163,6 +163,26 @@ def seed_settings(recipe: Recipe) -> ArmSettings:
     return ArmSettings(**{**usual, **recipe.seed.training})
 
 
+def check(recipe: Recipe) -> None:
+    """Everything about a recipe that can be known to be wrong before any text is read.
+
+    Raises:
+        UserError: the seed's size cannot hold its vocabulary, k does not divide a batch, or is
+            larger than the number of languages.
+    """
+    seed_job(recipe)
+    languages = recipe.corpus.languages
+    for name, allocation in recipe.allocations.items():
+        k = allocation.k or 1
+        if recipe.training.steps == "published":
+            divided_batch(recipe.training.of(name).batch, k)
+        if allocation.method == "typology" and languages is not None and k > len(languages):
+            raise UserError(
+                f"allocations.{name}.k: {k} experts for {len(languages)} languages "
+                f"({', '.join(languages)}); give a smaller k"
+            )
+
+
 def all_jobs(run: Path, recipe: Recipe) -> list[Job]:
     """Every job but the seed's and the sweep's, for every data order."""
     return [

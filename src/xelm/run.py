@@ -49,6 +49,7 @@ class Run:
         Raises:
             UserError: the folder holds a run of another recipe; the message names what differs.
         """
+        plan.check(recipe)
         path = Path(folder) / "run.yaml"
         if path.exists():
             _require_same(_read(path)["recipe"], recipe.identity(), path)

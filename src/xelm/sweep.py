@@ -55,7 +55,8 @@ def tasks(run: Path, recipe: Recipe) -> list[Task]:
             found += training
             for job in settings_jobs:
                 after = (job.name,) if job.name in waiting else ()
-                found += scores.own_tasks(run, job.name, _languages(run, arm, job), after)
+                languages = _languages(run, arm, job)
+                found += scores.own_tasks(run, job.name, languages, after, recipe.launching.device)
     return found
 
 
@@ -88,7 +89,10 @@ def _choose(run: Path, recipe: Recipe, arm: str) -> dict[str, Any]:
 def _at_edge(recipe: Recipe, chosen: dict[str, Any]) -> list[str]:
     """Keys whose best value is the least or the largest tried: the grid should be wider there."""
     assert recipe.sweep is not None
-    tried = {"batch": recipe.sweep.batch, "learning_rate": recipe.sweep.learning_rate}
+    tried: dict[str, list[float]] = {
+        "batch": [float(batch) for batch in recipe.sweep.batch],
+        "learning_rate": recipe.sweep.learning_rate,
+    }
     return [
         key
         for key, values in tried.items()
