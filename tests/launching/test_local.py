@@ -2,8 +2,10 @@
 
 import os
 import signal
+import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -81,3 +83,27 @@ def test_ctrl_c_lets_workers_save(pool: LocalPool, tmp_path: Path) -> None:
     with pytest.raises(Stopped):
         pool.run([task], interrupt)
     assert (tmp_path / "saved").read_text() == "saved"
+
+
+def test_workers_save_when_the_launcher_is_killed(tmp_path: Path) -> None:
+    script = (
+        "from pathlib import Path\n"
+        "from xelm.launching.local import LocalPool\n"
+        "from xelm.launching.task import Task\n"
+        f"task = Task('s', 'chores:wait_for_term', {{'path': {str(tmp_path / 'saved')!r}}})\n"
+        f"with LocalPool(1, Path({str(tmp_path)!r})) as pool:\n"
+        "    pool.run([task], lambda m: print(m['kind'], flush=True))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    launcher = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, env=environment
+    )
+    assert launcher.stdout is not None
+    while "progress" not in launcher.stdout.readline():
+        assert launcher.poll() is None
+    launcher.kill()
+    launcher.wait()
+    deadline = time.monotonic() + 10
+    while not (tmp_path / "saved").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

@@ -9,7 +9,10 @@ out `{"task", "kind": "ready" | "progress" | "done" | "failed" | "refused", ...}
 
 import json
 import os
+import signal
 import sys
+import threading
+import time
 import traceback
 from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
@@ -57,8 +60,17 @@ def _perform(message: Mapping[str, Any], channel: _Channel) -> None:
         channel.send(task=name, kind="failed", error=f"{type(error).__name__}: {error}")
 
 
+def _stop_with_launcher(launcher: int) -> None:
+    """When the launcher is killed, finish the step, save and end, as on Ctrl-C."""
+    while os.getppid() == launcher:
+        time.sleep(0.5)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 def main() -> None:
     channel = _Channel()
+    watch = threading.Thread(target=_stop_with_launcher, args=(os.getppid(),), daemon=True)
+    watch.start()
     channel.send(kind="ready", pid=os.getpid())
     for line in sys.stdin:
         _perform(json.loads(line), channel)

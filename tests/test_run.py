@@ -1,0 +1,157 @@
+"""The whole way on real text, with real kills: it ends in the same bits, and is done once."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from xelm.config import Recipe, load, validate
+from xelm.errors import UserError
+from xelm.run import STAGES, Run
+
+RECIPE = """
+name: small
+corpus: {train: sample, languages: [en, hi, ru, zh], vocabulary: 400, context: 32}
+seed: {size: 300k, tokens: 8_000, training: {compile: false, checkpoint_seconds: 0}}
+allocations:
+  typology-2: {method: typology, k: 2}
+controls: [dense, dense-matched/typology-2]
+training:
+  tokens: 8_000
+  defaults: {compile: false, checkpoint_seconds: 0}
+evaluation: {resamples: 200, sample_tokens: 4}
+launching: {workers: 1}
+"""
+
+
+def _quiet(_: str) -> None:
+    return
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
+    path = tmp_path_factory.mktemp("recipe") / "small.yaml"
+    path.write_text(RECIPE)
+    return load(path)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, recipe: Recipe) -> Path:
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    Run.create(recipe, folder, _quiet).all()
+    return folder
+
+
+def _weights(run: Path) -> dict[str, str]:
+    return {
+        path.relative_to(run).as_posix(): sha256(path.read_bytes()).hexdigest()
+        for path in sorted(run.glob("models/**/*.safetensors"))
+    }
+
+
+def _figures(run: Path) -> object:
+    summary = json.loads((run / "evaluation" / "summary.json").read_text())
+    arms = {arm: value["bits_per_byte"] for arm, value in summary["arms"].items()}
+    return arms, summary["comparisons"]
+
+
+def test_what_a_run_leaves(finished: Path) -> None:
+    for name in ("seed", "dense", "dense-matched/typology-2"):
+        assert (finished / "models" / name / "config.json").is_file()
+    assert len(list((finished / "models" / "typology-2").iterdir())) == 2
+    assert (finished / "bundles" / "typology-2" / "xelm.json").is_file()
+    assert (finished / "report.html").stat().st_size > 10_000
+    summary = json.loads((finished / "evaluation" / "summary.json").read_text())
+    arms = {"seed", "dense", "dense-matched/typology-2"}
+    arms |= {f"typology-2/{kind}" for kind in ("own", "top1", "mixture")}
+    assert set(summary["arms"]) == arms
+    assert set(summary["languages"]) == {"en", "hi", "ru", "zh"}
+
+
+def test_budgets_and_windows_agree(finished: Path) -> None:
+    ledgers = {
+        path.parent.relative_to(finished / "models").as_posix(): json.loads(path.read_text())
+        for path in finished.glob("models/**/ledger.json")
+    }
+    experts = [ledger for name, ledger in ledgers.items() if name.startswith("typology-2/")]
+    matched = ledgers["dense-matched/typology-2"]
+    assert sum(ledger["tokens"] for ledger in experts) == matched["tokens"]
+    assert matched["tokens"] == ledgers["dense"]["tokens"]
+    sums = sum(int(ledger["windows_hash"], 16) for ledger in experts) % 2**128
+    assert sums == int(matched["windows_hash"], 16)
+    assert sums != int(ledgers["dense"]["windows_hash"], 16)
+
+
+def test_again_does_nothing(finished: Path, recipe: Recipe) -> None:
+    files = {p: p.stat().st_mtime_ns for p in finished.rglob("*") if p.is_file()}
+    Run.create(recipe, finished, _quiet).all()
+    again = {p: p.stat().st_mtime_ns for p in finished.rglob("*") if p.is_file()}
+    changed = {p for p in files.keys() | again.keys() if files.get(p) != again.get(p)}
+    assert not {p for p in changed if not p.name.endswith((".lock", "lock"))}
+
+
+@pytest.mark.parametrize("after", [0.0, 1.0, 2.5])
+def test_killed_and_run_again_it_ends_the_same(
+    finished: Path, tmp_path: Path, recipe: Recipe, after: float
+) -> None:
+    """SIGKILL launcher and workers at some moment; the same command ends in the same bits."""
+    path = tmp_path / "small.yaml"
+    path.write_text(RECIPE)
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "xelm.cli.main", "run", str(path), "--out", str(out)]
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    deadline = time.monotonic() + 60
+    while not (out / "training").is_dir() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(after)
+    _kill_all(process, out)
+    Run.create(recipe, out, _quiet).all()
+    assert _weights(out) == _weights(finished)
+    assert _figures(out) == _figures(finished)
+
+
+def _kill_all(process: "subprocess.Popen[bytes]", out: Path) -> None:
+    """The launcher and its workers, which have process groups of their own."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    workers = children.read_text().split() if children.exists() else []
+    for pid in [process.pid, *map(int, workers)]:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+    process.wait()
+
+
+def test_another_recipe_is_refused(finished: Path) -> None:
+    text = RECIPE.replace("tokens: 8_000\n  defaults", "tokens: 9_000\n  defaults")
+    import yaml
+
+    other = validate(yaml.safe_load(text), "small.yaml")
+    with pytest.raises(UserError, match=r"another recipe \(differs in training.tokens\)"):
+        Run.create(other, finished)
+
+
+def test_a_folder_that_is_no_run_is_left_alone(tmp_path: Path, recipe: Recipe) -> None:
+    (tmp_path / "thesis.tex").write_text("precious")
+    with pytest.raises(UserError, match="not empty and not a run"):
+        Run.create(recipe, tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_launching_does_not_make_another_recipe(finished: Path, recipe: Recipe) -> None:
+    moved = recipe.model_copy(
+        update={"launching": recipe.launching.model_copy(update={"workers": 2})}
+    )
+    Run.create(moved, finished)
+
+
+def test_stages_are_methods() -> None:
+    assert all(callable(getattr(Run, stage)) for stage in STAGES)
