@@ -95,7 +95,7 @@ class StopAfter:
 def test_stopped_and_resumed_twice_is_the_same_to_the_bit(
     run: Path, planned: Callable[..., Job], number: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("xelm.training.session._REPORT_SECONDS", 0.0)
+    monkeypatch.setattr("xelm.training.watch._REPORT_SECONDS", 0.0)
     planned()
     train(run, "pair/en-sw")
     whole = weights(run, "pair/en-sw")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 from transformers.utils import logging as transformers_logging
 
 from xelm.corpus.tokenizer import end_of_text
@@ -24,10 +24,10 @@ FLOPS_FORMULA = (
 transformers_logging.disable_progress_bar()  # our own view tells what is going on
 
 
-def build(size: Size, tokenizer: Any, torch_seed: int = 0) -> LlamaForCausalLM:
-    """A freshly initialised float32 Llama with tied embeddings; the same for the same seed."""
+def config(size: Size, tokenizer: Any) -> LlamaConfig:
+    """The config of a Llama with tied embeddings that reads with `tokenizer`."""
     boundary = end_of_text(tokenizer)
-    config = LlamaConfig(
+    return LlamaConfig(
         vocab_size=size.vocabulary,
         hidden_size=size.width,
         num_hidden_layers=size.depth,
@@ -40,22 +40,34 @@ def build(size: Size, tokenizer: Any, torch_seed: int = 0) -> LlamaForCausalLM:
         eos_token_id=boundary,
         pad_token_id=boundary,
         initializer_range=0.02,
+        dtype="bfloat16",
     )
+
+
+def build(size: Size, tokenizer: Any, torch_seed: int = 0) -> LlamaForCausalLM:
+    """A freshly initialised Llama in bfloat16, the same for the same seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(torch_seed)
-        return LlamaForCausalLM(config)
+        return LlamaForCausalLM(config(size, tokenizer)).to(torch.bfloat16)
 
 
 def load(folder_or_hub_id: str | Path, dtype: torch.dtype | None = None) -> Any:
     """A causal LM in evaluation mode, in `dtype` or the dtype it was saved in."""
     try:
-        model = AutoModelForCausalLM.from_pretrained(
-            str(folder_or_hub_id), dtype=dtype or "auto", trust_remote_code=False
-        )
+        model = AutoModelForCausalLM.from_pretrained(str(folder_or_hub_id), dtype=dtype or "auto")
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{folder_or_hub_id}: cannot load a causal LM from it: {reason}") from error
     return model.eval()
+
+
+def load_config(folder_or_hub_id: str | Path) -> Any:
+    """A model's config; UserError when there is none."""
+    try:
+        return AutoConfig.from_pretrained(str(folder_or_hub_id))
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{folder_or_hub_id}: no config of a model loads: {reason}") from error
 
 
 def save(model: Any, tokenizer: Any, folder: Path, ledger: dict[str, Any]) -> None:

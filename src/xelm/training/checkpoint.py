@@ -5,6 +5,7 @@ refused by name and the one before it used; one that belongs to other inputs is 
 """
 
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,17 @@ class Checkpoint:
     """What is needed to go on after `step` steps as if nothing had happened."""
 
     step: int
-    tensors: dict[str, torch.Tensor]
+    path: Path
     state: dict[str, Any]
     """Step, fingerprints, hash of windows so far, seconds, flags."""
+
+    def tensors(self) -> Iterator[tuple[str, torch.Tensor]]:
+        """Name and tensor, one at a time: the whole never stands in memory twice."""
+        from safetensors import safe_open
+
+        with safe_open(self.path / _TENSORS, framework="pt") as file:
+            for name in file.keys():  # noqa: SIM118  not a dict
+                yield name, file.get_tensor(name)
 
 
 def save(folder: Path, step: int, tensors: dict[str, torch.Tensor], state: dict[str, Any]) -> None:
@@ -43,8 +52,6 @@ def save(folder: Path, step: int, tensors: dict[str, torch.Tensor], state: dict[
 
 def latest(folder: Path, job: str, report: Report) -> Checkpoint | None:
     """The newest whole checkpoint, or None; says by name which damaged ones it passed over."""
-    from safetensors.torch import load_file
-
     atomic.remove_leftovers(Path(folder))
     for path in _existing(folder):
         try:
@@ -53,17 +60,20 @@ def latest(folder: Path, job: str, report: Report) -> Checkpoint | None:
             report(Notice(job, f"checkpoint refused: {damage}; using the one before"))
             continue
         state = atomic.read_json(path / _STATE)
-        return Checkpoint(int(state["step"]), load_file(path / _TENSORS), state)
+        return Checkpoint(int(state["step"]), path, state)
     return None
 
 
-def require_same(found: dict[str, str], expected: dict[str, str], folder: Path) -> None:
-    """Raise UserError naming what changed since the checkpoint was written."""
-    changed = [what for what, value in expected.items() if found.get(what) != value]
+def require_same(
+    state: dict[str, Any], expected: dict[str, str], paths: dict[str, Path], folder: Path
+) -> None:
+    """Raise UserError naming the file that changed since the checkpoint was written."""
+    changed = [what for what, value in expected.items() if state["fingerprints"].get(what) != value]
     if changed:
+        files = ", ".join(f"{paths[what]} ({what})" for what in changed)
         raise UserError(
-            f"{folder}: its checkpoints were made with another {' and another '.join(changed)}; "
-            "put that back, or remove this folder to train anew"
+            f"{files}: changed since the checkpoints of {folder} were made; "
+            "put it back, or remove that folder's checkpoints to train anew"
         )
 
 

@@ -5,6 +5,7 @@ weights into it and goes on with the same compiled graph. The graph sees one mic
 shape; larger batches accumulate, smaller last ones are padded with targets that do not count.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -31,9 +32,9 @@ class Engine:
         device: str = "cpu",
         compile: bool = False,
         activation_checkpointing: bool = False,
-        frozen: frozenset[str] = frozenset(),
+        adapt: Callable[[Any], None] = lambda model: None,
     ) -> None:
-        """`config`: of a causal LM; `frozen`: names of parameters that are never updated."""
+        """`config`: of a causal LM; `adapt` may freeze parameters of the model or add some."""
         from transformers import AutoModelForCausalLM
 
         machine.prepare()
@@ -44,12 +45,10 @@ class Engine:
         self.model.train()
         if activation_checkpointing:
             self.model.gradient_checkpointing_enable({"use_reentrant": False})
-        for name, parameter in self.model.named_parameters():
-            parameter.requires_grad_(name not in frozen)
-        self.master = MasterWeights(
-            [item for item in self.model.named_parameters() if item[1].requires_grad]
-        )
-        self._frozen = {n: p for n, p in self.model.named_parameters() if not p.requires_grad}
+        adapt(self.model)
+        named = [(plain_name(name), p) for name, p in self.model.named_parameters()]
+        self.master = MasterWeights([item for item in named if item[1].requires_grad])
+        self._frozen = {name: p for name, p in named if not p.requires_grad}
         self._buffers = {
             n: b for n, b in self.model.named_buffers() if n in self.model.state_dict()
         }
@@ -58,7 +57,9 @@ class Engine:
             self._forward = LlamaForward(self.model, context, activation_checkpointing)
         self._loss = self._summed_loss
         if compile:
-            self._loss = torch.compile(self._summed_loss, fullgraph=True, dynamic=False)
+            self._loss = torch.compile(
+                self._summed_loss, fullgraph=self._forward is not None, dynamic=False
+            )
 
     def _summed_loss(
         self, inputs_bt: torch.Tensor, targets_bt: torch.Tensor, scale: torch.Tensor
@@ -74,6 +75,11 @@ class Engine:
             ignore_index=_NO_TARGET,
             reduction="sum",
         )
+
+    def shapes(self) -> dict[str, torch.Size]:
+        """Shapes of all parameters by name, those that `adapt` added included."""
+        named = zip(self.master.names, self.master.parameters, strict=True)
+        return {name: p.shape for name, p in (*named, *self._frozen.items())}
 
     def load(self, state: dict[str, torch.Tensor]) -> None:
         """Take a model's weights by name and start a fresh optimizer."""
@@ -117,6 +123,11 @@ class Engine:
             total += float(self._summed_loss(inputs, targets, scale))
         self.model.train()
         return total
+
+
+def plain_name(name: str) -> str:
+    """A parameter's name as if its module carried no parametrization."""
+    return name.replace(".parametrizations", "").replace(".original", "").replace(".weight.0.", ".")
 
 
 def _attention(config: Any, device: torch.device) -> str:

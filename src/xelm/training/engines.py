@@ -29,9 +29,9 @@ def engine_for(job: Job, config: Any, report: Report) -> Engine:
     for name in _DROPOUTS:
         if hasattr(config, name):
             setattr(config, name, 0.0 if name == "layerdrop" else settings.dropout)
-    frozen = method(settings).frozen(config)
+    chosen = method(settings, config)
     key = json.dumps(
-        [config.to_dict(), flags(job), settings.activation_checkpointing, sorted(frozen)],
+        [config.to_dict(), flags(job), settings.activation_checkpointing, chosen.graph()],
         sort_keys=True,
         default=str,
     )
@@ -47,7 +47,7 @@ def engine_for(job: Job, config: Any, report: Report) -> Engine:
             device,
             settings.compile,
             settings.activation_checkpointing,
-            frozen,
+            chosen.adapt,
         )
     return _kept[key]
 

@@ -66,6 +66,16 @@ class Job:
         """The content of job.json."""
         return asdict(self) | {"settings": self.settings.model_dump(), "format": _FORMAT}
 
+    def identity(self) -> dict[str, Any]:
+        """The job without what cannot change its result: how often it speaks, where files lie."""
+        value = self.as_json()
+        for name in ("checkpoint_seconds", "dev_every", "dev_windows", "log_every", "trackers"):
+            value["settings"].pop(name)
+        value.pop("corpus")
+        for source in value["sources"]:
+            source.pop("share")
+        return value
+
     def save(self, run: Path) -> None:
         """Write `training/<name>/job.json`."""
         atomic.write_json(spec_path(run, self.name), self.as_json())

@@ -18,8 +18,12 @@ def write(
     device: str,
     fingerprints: dict[str, str],
     resumed: int,
+    peak_flops: float,
 ) -> dict[str, Any]:
-    """The content of ledger.json; FLOPs by `models.seed.FLOPS_FORMULA`, seconds of training."""
+    """The content of ledger.json; FLOPs by `models.seed.FLOPS_FORMULA`, seconds of training.
+
+    `peak_flops`: of matrix products, measured in the process that finished the job.
+    """
     windows = order.windows_by_language()
     return {
         "job": job.name,
@@ -37,6 +41,7 @@ def write(
         "flops_formula": models.FLOPS_FORMULA,
         "seconds": seconds,
         "resumed": resumed,
+        "peak_flops": peak_flops,
         "peak_memory_bytes": machine.peak_memory_bytes(device),
         "hardware": machine.hardware(device),
         "versions": versions(),

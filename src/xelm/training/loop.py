@@ -7,7 +7,7 @@ loop knows nothing of other experts; a file lock keeps two processes from traini
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -50,40 +50,29 @@ def is_done(run: Path, name: str) -> bool:
 def _train_locked(run: Path, job: Job, report: Report) -> None:
     atomic.remove_leftovers((run / "models" / job.name).parent)
     inputs = open_inputs(run, job)
-    engine = engines.engine_for(job, inputs.model.config, report)
-    session = Session(run, inputs, engine, report)
     start = time.monotonic()
-    with _stop_requests() as stop:
+    with _stop_requests() as asked:
+        session = Session(run, inputs, engines.engine_for(job, inputs.config, report), report)
         session.resume()
-        session.run(stop)
-        session.finish(stop)
+        session.run(asked)
+        session.finish(asked)
     report(Finished(job.name, time.monotonic() - start, already=False))
 
 
-class Stop:
-    """Set by a signal; looked at between steps."""
-
-    def __init__(self) -> None:
-        self.signal: int | None = None
-
-    def __bool__(self) -> bool:
-        return self.signal is not None
-
-
 @contextmanager
-def _stop_requests() -> Iterator[Stop]:
+def _stop_requests() -> Iterator[Callable[[], bool]]:
     """SIGTERM and SIGUSR1 (Slurm's warning) ask for a stop while the block runs."""
-    stop = Stop()
+    received: list[int] = []
     if threading.current_thread() is not threading.main_thread():
-        yield stop
+        yield lambda: False
         return
 
     def note(number: int, frame: Any) -> None:
-        stop.signal = number
+        received.append(number)
 
     before = {number: signal.signal(number, note) for number in _STOP_SIGNALS}
     try:
-        yield stop
+        yield lambda: bool(received)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

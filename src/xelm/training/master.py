@@ -114,16 +114,16 @@ class MasterWeights:
         part, offset = (parts[0], start) if start < matrices else (parts[1], start - matrices)
         return part[offset : offset + parameter.numel()].view(parameter.shape)
 
-    def restore(self, tensors: dict[str, torch.Tensor], step: int) -> None:
-        """The inverse of `checkpoint`, after `step` updates."""
-        self.load({name: tensors[f"master.{name}"] for name in self.names})
-        if step == 0:
-            return
+    def restore(self, tensors: Iterable[tuple[str, torch.Tensor]], step: int) -> None:
+        """The inverse of `checkpoint`, after `step` updates; tensors may come one at a time."""
         for group in self._groups:
             self._optimizer.state[group] = {
                 "step": torch.tensor(float(step)),
                 "exp_avg": torch.zeros_like(group),
                 "exp_avg_sq": torch.zeros_like(group),
             }
-        for name, view in self.checkpoint().items():
-            view.copy_(tensors[name])
+        views = self.checkpoint()
+        for name, tensor in tensors:
+            views.pop(name).copy_(tensor)
+        assert not views, f"a checkpoint without {', '.join(views)}"
+        self._publish()

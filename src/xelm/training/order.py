@@ -19,10 +19,8 @@ from xelm.training.permutation import permute, permute_one
 class ShareLike(Protocol):
     """What an order needs of `xelm.corpus.share.Share`."""
 
-    @property
-    def fingerprint(self) -> str: ...
-    @property
-    def languages(self) -> Sequence[str]: ...
+    languages: list[str]
+
     def window_count(self, language: str, context: int) -> int: ...
 
 
@@ -31,6 +29,8 @@ class Source:
     """The windows a job takes from one share."""
 
     share: ShareLike
+    fingerprint: str
+    """Of the share as it is at home (a packed one is stored in another way)."""
     windows: int
     alpha: float
     order_seed: int
@@ -77,7 +77,7 @@ class _SourceOrder:
         self.languages = list(source.share.languages)
         self.sizes = [source.share.window_count(code, context) for code in self.languages]
         self.counts = quotas(self.sizes, source.alpha, source.windows)
-        self.key = f"{source.order_seed}/{source.share.fingerprint}"
+        self.key = f"{source.order_seed}/{source.fingerprint}"
         self.dealt = _Interleaving(self.counts, f"{self.key}/languages")
 
     def pick(self, position: int) -> tuple[str, int]:

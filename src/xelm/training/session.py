@@ -3,26 +3,28 @@
 import errno
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from xelm.corpus import windows_hash
-from xelm.errors import UserError
 from xelm.models import seed as models
 from xelm.storage import atomic, disk
-from xelm.training import checkpoint, engines, ledger, machine
+from xelm.training import checkpoint, engines, ledger, machine, trackers
 from xelm.training.dev import DevWindows
 from xelm.training.engine import Engine
-from xelm.training.events import Notice, Progress, Report, Stopped
+from xelm.training.events import Notice, Report, Stopped
 from xelm.training.inputs import Inputs
 from xelm.training.metrics import Metrics
 from xelm.training.preserve import method
 from xelm.training.schedule import learning_rate
+from xelm.training.watch import Step, Watch
 
-_REPORT_SECONDS = 0.5
-_WAIT_SECONDS = 5.0  # between tries to write to a full disk
+_WAIT_SECONDS = 5.0  # between tries to write the model to a full disk
+
+Asked = Callable[[], bool]
 
 
 class Session:
@@ -30,58 +32,70 @@ class Session:
 
     def __init__(self, run: Path, inputs: Inputs, engine: Engine, report: Report) -> None:
         self.job, self.inputs, self.engine, self.report = inputs.job, inputs, engine, report
-        self.folder = Path(run) / "training" / self.job.name
-        self.target = Path(run) / "models" / self.job.name
         self.run_folder = Path(run)
-        self.method = method(self.job.settings)
-        self.parent = dict(inputs.model.named_parameters()) | dict(inputs.model.named_buffers())
-        self.step, self.hash, self.seconds, self.resumed = 0, 0, 0.0, 0
-        self.flops_per_token = models.flops_per_token(inputs.model, self.job.context)
+        self.folder = self.run_folder / "training" / self.job.name
+        self.target = self.run_folder / "models" / self.job.name
+        self.method = method(self.job.settings, inputs.config)
+        self.step, self.hash, self.resumed = 0, 0, 0
+        self.watch: Watch
         self.dev: DevWindows | None = None
-        self.dev_score: float | None = None
-        self._saved_at = self._reported_at = time.monotonic()
-        self._step_seconds, self._steps_here = 0.0, 0
-        self.dev_fresh: dict[str, float] | None = None
-        self._log_every = self.job.settings.log_every or max(1, self.job.steps // 200)
+        self._saved_at = time.monotonic()
 
     def resume(self) -> None:
         """Load the newest whole checkpoint, or the parent's weights for step 0."""
-        job, settings = self.job, self.job.settings
-        found = checkpoint.latest(self.folder / "checkpoints", job.name, self.report)
-        self.engine.load({name: tensor.detach() for name, tensor in self.parent.items()})
+        settings = self.job.settings
+        found = checkpoint.latest(self.folder / "checkpoints", self.job.name, self.report)
         if found is not None:
-            self._continue_from(found)
+            paths = self.inputs.paths
+            checkpoint.require_same(found.state, self.inputs.fingerprints, paths, self.folder)
         else:
             self._require_room()
+        start = weights_of(self.inputs.parent())
+        start |= self.method.start(self.engine.shapes(), self.job.order_seed)
+        self.engine.load(start)
         self.engine.master.configure(settings.betas, settings.eps, settings.weight_decay)
-        names = self.engine.master.names
-        pulls = self.method.pulls(names, self.inputs.model.config)
-        self.engine.master.pull(pulls, self.parent)
-        self.metrics = Metrics(self.folder / "metrics.jsonl", self.step)
+        seconds = 0.0 if found is None else self._continue_from(found)
+        self.engine.master.pull(self.method.pulls(self.engine.master.names), start)
+        self.watch = self._new_watch(seconds)
         if settings.dev_every:
-            self.dev = DevWindows.open(self.run_folder / job.corpus, job.context, settings)
+            corpus = self.run_folder / self.job.corpus
+            self.dev = DevWindows.open(corpus, self.job.context, settings)
 
-    def _continue_from(self, found: checkpoint.Checkpoint) -> None:
+    def _continue_from(self, found: checkpoint.Checkpoint) -> float:
+        """Restore a checkpoint; the seconds spent until then."""
         state = found.state
-        checkpoint.require_same(state["fingerprints"], self.inputs.fingerprints, self.folder)
         if state["flags"] != engines.flags(self.job):
             message = f"going on with other flags than before ({state['flags']}): not to the bit"
             self.report(Notice(self.job.name, message))
-        self.engine.master.restore(found.tensors, found.step)
-        self.step, self.seconds = found.step, state["seconds"]
-        self.hash, self.resumed = int(state["windows_hash"], 16), state["resumed"] + 1
+        self.engine.master.restore(found.tensors(), found.step)
+        self.step, self.resumed = found.step, state["resumed"] + 1
+        self.hash = int(state["windows_hash"], 16)
         self.report(Notice(self.job.name, f"going on from step {self.step} of {self.job.steps}"))
+        return float(state["seconds"])
+
+    def _new_watch(self, seconds: float) -> Watch:
+        return Watch(
+            job=self.job,
+            languages=tuple(self.inputs.order.windows_by_language()),
+            flops_per_token=models.flops_per_token(self.engine.model, self.job.context),
+            dtype=self.engine.master.dtype,
+            device=self.engine.device.type,
+            metrics=Metrics(self.folder / "metrics.jsonl", self.step),
+            report=self.report,
+            trackers=trackers.start(self.job, self.folder),
+            seconds=seconds,
+        )
 
     def _require_room(self) -> None:
-        parameters = models.count_parameters(self.inputs.model)
+        parameters = models.count_parameters(self.engine.model)
         checkpoints = (checkpoint.KEPT + 1) * 12 * parameters
         disk.require(self.folder, checkpoints + 4 * parameters, f"training {self.job.name}")
 
-    def run(self, stop: Any) -> None:
-        """All steps that are left; raises Stopped between two when asked."""
+    def run(self, asked: Asked) -> None:
+        """All steps that are left; raises Stopped between two when `asked`."""
         settings = self.job.settings
         while self.step < self.job.steps:
-            start = time.monotonic()
+            started = time.monotonic()
             rate = learning_rate(self.step, self.job.steps, settings)
             first = self.step * settings.batch
             windows = self.inputs.windows(first, first + settings.batch)
@@ -90,72 +104,19 @@ class Session:
             loss = self.engine.step(windows, rate, settings.clip)
             self.hash = windows_hash.add(self.hash, windows)
             self.step += 1
-            self._measure_dev()
-            self._tell(loss, rate, start, len(windows))
-            self._save_if_due(bool(stop))
-            if stop and self.step < self.job.steps:
+            done = Step(self.step, len(windows), loss, rate, started)
+            self.watch.step(done, self._measure_dev if self._dev_is_due() else None)
+            self._save_if_due(asked())
+            if asked() and self.step < self.job.steps:
                 raise Stopped(f"{self.job.name}: stopped after step {self.step}, saved")
 
-    def _measure_dev(self) -> None:
+    def _dev_is_due(self) -> bool:
         every = self.job.settings.dev_every
-        self.dev_fresh = None
-        if self.dev is not None and (self.step % every == 0 or self.step == self.job.steps):
-            self.dev_fresh = self.dev.bits_per_byte(self.engine)
-            self.dev_score = sum(self.dev_fresh.values()) / len(self.dev_fresh)
+        return self.dev is not None and (self.step % every == 0 or self.step == self.job.steps)
 
-    def _tell(self, loss: torch.Tensor, rate: float, start: float, windows: int) -> None:
-        """Metrics and progress; reading the loss waits for the device, so not at every step."""
-        logging = self.step % self._log_every == 0 or self.step in (1, self.job.steps)
-        due = time.monotonic() - self._reported_at >= _REPORT_SECONDS
-        value = float(loss) if logging or due or self.engine.device.type == "cpu" else None
-        seconds = time.monotonic() - start
-        self.seconds += seconds
-        if value is None:
-            return
-        if not value == value:
-            raise UserError(
-                f"{self.job.name}: the loss is not a number at step {self.step}; "
-                "lower its learning_rate"
-            )
-        self._step_seconds = self._smoothed(seconds)
-        speed = windows * self.job.context / seconds
-        if logging or self.dev_fresh is not None:
-            self.metrics.add(self._row(value, rate, speed))
-        if due or self.step == self.job.steps:
-            self._reported_at = time.monotonic()
-            self.report(self._progress(value))
-
-    def _smoothed(self, seconds: float) -> float:
-        """Seconds per step; the first step of a try (it may compile) is forgotten at the next."""
-        self._steps_here += 1
-        if self._steps_here <= 2:
-            return seconds
-        return 0.9 * self._step_seconds + 0.1 * seconds
-
-    def _row(self, loss: float, rate: float, speed: float) -> dict[str, Any]:
-        engine = self.engine
-        peak = machine.matmul_peak(engine.master.dtype, engine.device.type)
-        row: dict[str, Any] = {
-            "step": self.step,
-            "tokens": min(self.step * self.job.settings.batch, self.job.windows) * self.job.context,
-            "loss": loss,
-            "learning_rate": rate,
-            "tokens_per_second": speed,
-            "peak_share": speed * self.flops_per_token / peak,
-        }
-        if self.dev_fresh is not None:
-            row["dev_bits_per_byte"] = self.dev_score
-            row["dev_by_language"] = self.dev_fresh
-        return row
-
-    def _progress(self, loss: float) -> Progress:
-        job = self.job
-        speed = job.settings.batch * job.context / self._step_seconds
-        left = (job.steps - self.step) * self._step_seconds
-        languages = tuple(self.inputs.order.windows_by_language())
-        return Progress(
-            job.name, languages, self.step, job.steps, loss, speed, left, self.dev_score
-        )
+    def _measure_dev(self) -> dict[str, float]:
+        assert self.dev is not None
+        return self.dev.bits_per_byte(self.engine)
 
     def _save_if_due(self, asked: bool) -> None:
         due = time.monotonic() - self._saved_at >= self.job.settings.checkpoint_seconds
@@ -167,39 +128,74 @@ class Session:
             "fingerprints": self.inputs.fingerprints,
             "flags": engines.flags(self.job),
             "windows_hash": windows_hash.to_hex(self.hash),
-            "seconds": self.seconds,
+            "seconds": self.watch.seconds,
             "resumed": self.resumed,
         }
         try:
             tensors = self.engine.master.checkpoint()
             checkpoint.save(self.folder / "checkpoints", self.step, tensors, state)
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        except Exception as error:
+            if not is_full(error):
                 raise
-            message = f"no room for a checkpoint at {self.folder}; the one before is kept"
+            message = f"no room for a checkpoint in {self.folder}; the one before is kept"
             self.report(Notice(self.job.name, message))
         self._saved_at = time.monotonic()
 
-    def finish(self, stop: Any) -> None:
-        """Write models/<name>/, waiting for room if the disk is full."""
-        job, inputs = self.job, self.inputs
-        trained = self.method.after(self.engine.state(), self.parent, inputs.model.config)
-        record = ledger.write(
-            job,
-            inputs.order,
-            inputs.model,
-            seconds=self.seconds,
+    def finish(self, asked: Asked) -> None:
+        """Write models/<name>/; on a full disk say so and wait for room (or for a stop)."""
+        told = False
+        while True:
+            try:
+                self._write_model()
+                break
+            except Exception as error:
+                if not is_full(error):
+                    raise
+            if not told:
+                self.report(Notice(self.job.name, f"no room for {self.target}; waiting for it"))
+                told = True
+            if asked():
+                raise Stopped(f"{self.job.name}: stopped while waiting for room on the disk")
+            time.sleep(_WAIT_SECONDS)
+        for tracker in self.watch.trackers:
+            tracker.close()
+        shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
+
+    def _write_model(self) -> None:
+        model = self.inputs.parent()
+        weights = weights_of(model)
+        trained = self.method.after(self.engine.state(), weights)
+        with torch.no_grad():
+            for name, tensor in weights.items():
+                tensor.copy_(trained.get(name, tensor))
+        with atomic.folder(self.target) as temporary:
+            models.write_into(temporary, model, self.inputs.tokenizer, self._ledger())
+            self.method.write(temporary, self.engine.state(), self.job)
+            shutil.copyfile(self.folder / "metrics.jsonl", temporary / "metrics.jsonl")
+
+    def _ledger(self) -> dict[str, Any]:
+        return ledger.write(
+            self.job,
+            self.inputs.order,
+            self.engine.model,
+            seconds=self.watch.seconds,
             windows_hash=windows_hash.to_hex(self.hash),
             device=self.engine.device.type,
-            fingerprints=inputs.fingerprints,
+            fingerprints=self.inputs.fingerprints,
             resumed=self.resumed,
+            peak_flops=machine.matmul_peak(self.engine.master.dtype, self.engine.device.type),
         )
-        with torch.no_grad():
-            for name, tensor in self.parent.items():
-                if name in trained:
-                    tensor.copy_(trained[name])
-        with atomic.folder(self.target) as temporary:
-            models.write_into(temporary, inputs.model, inputs.tokenizer, record)
-            metrics = (self.folder / "metrics.jsonl").read_text(encoding="utf-8")
-            atomic.write_text(temporary / "metrics.jsonl", metrics)
-        shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
+
+
+def weights_of(model: Any) -> dict[str, torch.Tensor]:
+    """Parameters (shared ones once) and saved buffers by name, detached, not copied."""
+    saved = model.state_dict()
+    buffers = {name: tensor for name, tensor in model.named_buffers() if name in saved}
+    return {name: p.detach() for name, p in model.named_parameters()} | buffers
+
+
+def is_full(error: BaseException) -> bool:
+    """Does this mean a full disk? (safetensors wraps the number in a text of its own.)"""
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return type(error).__name__ == "SafetensorError" and "os error 28" in str(error)

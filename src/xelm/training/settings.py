@@ -56,3 +56,5 @@ class ArmSettings(BaseModel):
     """Dev windows per language of such a measurement."""
     log_every: int = Field(0, ge=0)
     """Steps between lines of metrics.jsonl; 0 means about 200 lines for the job."""
+    trackers: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = ()
+    """Also send metrics there; each needs its own package."""
