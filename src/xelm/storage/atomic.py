@@ -141,6 +141,16 @@ def _rename_folder(source: Path, target: Path, replace: bool) -> None:
         shutil.rmtree(aside, ignore_errors=True)
 
 
+def discard(path: Path) -> None:
+    """Remove a folder; first out of sight in one rename, so that a kill leaves none half-removed.
+
+    What a killed process left under the temporary name is `remove_leftovers`' to tidy.
+    """
+    aside = _temporary_sibling(Path(path))
+    Path(path).rename(aside)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
 def remove_leftovers(parent: Path) -> None:
     """Remove temporary siblings in `parent` whose process is dead (other hosts': after a day)."""
     if not Path(parent).is_dir():

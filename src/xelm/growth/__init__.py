@@ -1,0 +1,1 @@
+"""A bundle that grows: add, remove, upgrade, adopt experts; rounds of branching; its lineage."""

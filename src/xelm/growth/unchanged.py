@@ -1,0 +1,55 @@
+"""The proof that growth forgot nothing: what `xelm verify` says of a bundle that has grown.
+
+An expert's figures are a function of its files. So it is enough to show that every folder any
+revision names is still, byte for byte, what that revision recorded, and to name the experts that an
+upgrade replaced.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from xelm.ensemble import manifest as manifests
+from xelm.ensemble.manifest import Manifest
+from xelm.ensemble.verify import verify_folder
+from xelm.growth.revisions import Say
+
+
+def verify_history(bundle: Path, say: Say = lambda line: None) -> None:
+    """Check every folder of every revision that is still there.
+
+    Raises:
+        UserError: naming the first file that is not what a revision recorded.
+    """
+    bundle, seen = Path(bundle), dict[str, str]()
+    revisions = [*older(bundle), manifests.read(bundle)]
+    for manifest in revisions:
+        for folder, fingerprint in manifest.folders():
+            if folder not in seen and (bundle / folder).is_dir():
+                verify_folder(bundle, bundle / folder, fingerprint)
+            seen.setdefault(folder, fingerprint)
+            assert seen[folder] == fingerprint, f"{folder}: two revisions disagree about it"
+    for line in lines(revisions):
+        say(line)
+
+
+def older(bundle: Path) -> Iterator[Manifest]:
+    """The manifests before the current one, oldest first."""
+    found = Path(bundle, manifests.REVISIONS).glob("*.json")
+    for number in sorted(int(path.stem) for path in found if re.fullmatch(r"\d+", path.stem)):
+        yield manifests.revision(bundle, number)
+
+
+def lines(revisions: list[Manifest]) -> Iterator[str]:
+    """One line an expert: since which revision its files are the same."""
+    current = revisions[-1]
+    if len(revisions) == 1:
+        return
+    for expert in current.experts:
+        since = current.revision
+        for manifest in reversed(revisions):
+            there = {each.name: each.fingerprint for each in manifest.experts}
+            if there.get(expert.name) != expert.fingerprint:
+                break
+            since = manifest.revision
+        yield f"expert {expert.name}: byte-identical since revision {since}"

@@ -1,0 +1,143 @@
+"""SIGKILL at any moment of any command leaves a loadable bundle of the old or the new revision."""
+
+import multiprocessing
+import os
+import random
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny import snapshot, trained, unchanged
+
+import xelm.training.inputs  # noqa: F401  once here, not in every process that will be killed
+from xelm.ensemble import manifest as manifests
+from xelm.ensemble.verify import verify
+from xelm.errors import UserError
+from xelm.growth.adopt import adopt
+from xelm.growth.history import checkout
+from xelm.growth.prune import prune
+from xelm.growth.remove import remove
+from xelm.growth.upgrade import upgrade
+
+Command = Callable[[Path], Any]
+FORK = multiprocessing.get_context("fork")
+
+
+@pytest.fixture
+def commands(tmp_path: Path, pieces: Any) -> dict[str, Command]:
+    """Each verb on a bundle at revision 2, from which expert `ru` was removed."""
+    theirs = trained(pieces, tmp_path / "theirs", 5)
+    more = trained(pieces, tmp_path / "more", 6)
+    return {
+        "adopt": lambda bundle: adopt(bundle, theirs, ["pl"], say=lambda line: None),
+        "upgrade": lambda bundle: upgrade(bundle, "en-sw", more, force=True),
+        "checkout": lambda bundle: checkout(bundle, 1),
+        "prune": lambda bundle: prune(bundle, keep=1),
+    }
+
+
+@pytest.fixture
+def second(bundle: Path) -> Path:
+    remove(bundle, "ru")
+    return bundle
+
+
+def killed_at(operation: int, command: Command, bundle: Path) -> bool:
+    """Run a command and kill it at its n-th change of the disk; False when it made fewer."""
+
+    def child() -> None:
+        left = [operation]
+
+        def deadly(function: Callable[..., Any]) -> Callable[..., Any]:
+            def wrapped(*arguments: Any, **named: Any) -> Any:
+                left[0] -= 1
+                if left[0] == 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return function(*arguments, **named)
+
+            return wrapped
+
+        for name in ("fsync", "link", "mkdir", "rename", "replace", "unlink", "rmdir", "pwrite"):
+            setattr(os, name, deadly(getattr(os, name)))
+        command(bundle)
+
+    process = FORK.Process(target=child)
+    process.start()
+    process.join()
+    assert process.exitcode in (0, -signal.SIGKILL), process.exitcode
+    return process.exitcode != 0
+
+
+def check_whole(bundle: Path, before: dict[str, tuple[int, bytes]], pruning: bool) -> None:
+    """The bundle is of one revision or the next, whole, and no other file was touched."""
+    assert manifests.read(bundle).revision in (2, 3)
+    manifest = verify(bundle)
+    named = tuple(folder for folder, _ in manifest.folders())
+    kept = {
+        name: content
+        for name, content in before.items()
+        if not pruning or name.startswith(named) or "/" not in name
+    }
+    assert unchanged(kept, bundle)
+
+
+@pytest.mark.parametrize("stride", [7, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("verb", ["adopt", "upgrade", "checkout", "prune"])
+def test_killed_at_changes_of_the_disk(
+    verb: str, stride: int, commands: dict[str, Command], second: Path, tmp_path: Path
+) -> None:
+    operation = 2 - stride
+    while True:
+        operation += stride
+        place = Path(shutil.copytree(second, tmp_path / "place"))
+        before = snapshot(place)
+        died = killed_at(operation, commands[verb], place)
+        check_whole(place, before, verb == "prune")
+        if died and manifests.read(place).revision == 2:
+            commands[verb](place)  # the same command again succeeds
+            check_whole(place, before, verb == "prune")
+        assert not list(place.rglob(".*.tmp-*")) or manifests.read(place).revision == 3
+        shutil.rmtree(place)
+        if not died:
+            break
+    assert operation > 3, "the command was never in danger"
+
+
+def _loop(seconds: float, commands: dict[str, Command], bundle: Path) -> int:
+    """Start commands one after the other on one bundle and kill each after a random time."""
+    chance, kills, end = random.Random(0), 0, time.monotonic() + seconds
+    while time.monotonic() < end:
+        verb = chance.choice([*commands, "remove"])
+        before = manifests.read(bundle).revision
+
+        def child(verb: str = verb) -> None:
+            try:
+                if verb == "remove":
+                    remove(bundle, chance.choice(["ru", "pl", "en-sw"]))
+                else:
+                    commands[verb](bundle)
+            except UserError:
+                os._exit(2)
+
+        process = FORK.Process(target=child)
+        process.start()
+        time.sleep(chance.random() ** 2 * 0.2)
+        assert process.pid is not None
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        kills += process.exitcode == -signal.SIGKILL
+        assert verify(bundle).revision in (before, before + 1)
+    return kills
+
+
+def test_killed_at_random_moments(commands: dict[str, Command], bundle: Path) -> None:
+    assert _loop(3.0, commands, bundle) > 3
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments_for_long(commands: dict[str, Command], bundle: Path) -> None:
+    assert _loop(180.0, commands, bundle) > 100
