@@ -6,7 +6,9 @@ log2-likelihood over raw UTF-8 bytes. A difference is arm minus against: below z
 better.
 """
 
-from typing import Any, TypedDict
+from typing import Any
+
+from typing_extensions import TypedDict  # pydantic reads typing's own from Python 3.12 on only
 
 
 class Arm(TypedDict):
@@ -114,8 +116,8 @@ class Matrix(TypedDict):
     own: float
     """Mean over languages of owner minus seed, bits per byte."""
     others: float | None
-    """Mean over (expert, language that is less than 1 % of its share) of expert minus seed: forgetting, above 0;
-    None when every expert has every language."""
+    """Mean over (expert, language that is less than 1 % of its share) of expert minus seed:
+    forgetting, if above 0. None when every expert has every language."""
     others_by_language: dict[str, float]
     others_perplexity: float | None
     """The same in token perplexity, as published (METHOD: +0.77 at k = 4)."""
