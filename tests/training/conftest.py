@@ -73,7 +73,12 @@ def run(made_run: Path, tmp_path: Path) -> Path:
 
 
 SETTINGS = ArmSettings(
-    batch=4, micro_batch=2, dtype="float32", compile=False, checkpoint_seconds=1000, learning_rate=1e-2
+    batch=4,
+    micro_batch=2,
+    dtype="float32",
+    compile=False,
+    checkpoint_seconds=1000,
+    learning_rate=1e-2,
 )
 
 

@@ -32,6 +32,8 @@ class Inputs:
     parent: Callable[[], Any]
     """Loads the model as it stands before the first step, in the dtype of the result."""
     shares: list[Share]
+    share_names: list[str]
+    """Their fingerprints at home."""
     order: Order
     fingerprints: dict[str, str]
     paths: dict[str, Path]
@@ -64,6 +66,7 @@ def open_inputs(run: Path, job: Job) -> Inputs:
         config=config,
         parent=parent,
         shares=shares,
+        share_names=known["shares"],
         order=open_order(job, shares, known["shares"]),
         fingerprints={
             "seed": seed_fingerprint(run, job),
