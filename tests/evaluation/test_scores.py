@@ -10,7 +10,7 @@ from tiny_run import CONTEXT, ORDERS, Recipe, perform, settings, tiny_model
 from xelm.corpus import tokenizer
 from xelm.corpus.shards import TokenShards
 from xelm.errors import UserError
-from xelm.evaluation import scores
+from xelm.evaluation import arms, choose, scores
 from xelm.evaluation.contest import Contest
 from xelm.evaluation.text import documents, reading_order
 from xelm.models import seed
@@ -124,7 +124,7 @@ def test_damage_is_named(run: Path) -> None:
     scores.score(run, "dense", "heldout", {"hi": None})
 
 
-def test_a_diverged_model_is_refused(run: Path) -> None:
+def test_a_diverged_model_is_worst_on_dev_and_refused_on_heldout(run: Path) -> None:
     import shutil
 
     import torch
@@ -135,8 +135,12 @@ def test_a_diverged_model_is_refused(run: Path) -> None:
         model.lm_head.weight.fill_(float("nan"))
     shutil.rmtree(run / "models/dense")
     seed.save(model, pieces, run / "models/dense", {})
-    with pytest.raises(UserError, match="its training diverged"):
-        scores.score(run, "dense", "heldout", {"hi": None})
+    found = choose.own_bits_per_byte(run, {"hi": "dense"})
+    assert 1000 < found["hi"] < float("inf")
+    scores.score(run, "dense", "heldout", {"hi": None})
+    contest = Contest.of(run, Recipe(orders=[3]))
+    with pytest.raises(UserError, match="models/dense: gives hi text no probability"):
+        arms.single_bits(contest, "dense", "hi", documents(heldout(run), "hi"))
 
 
 def test_missing_models_are_named(run: Path) -> None:

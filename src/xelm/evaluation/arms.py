@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xelm.corpus.shards import TokenShards
+from xelm.errors import UserError
 from xelm.evaluation import scores
 from xelm.evaluation.contest import Contest
 from xelm.evaluation.text import Documents, documents
@@ -30,8 +31,12 @@ class Field:
 
     def perplexity(self, arm: str) -> float:
         """exp of the mean negative log-likelihood of a token (and over orders)."""
-        nats = self.bits[arm].sum(0).mean() * math.log(2)
-        return math.exp(nats / self.documents.tokens.sum())
+        return perplexity(float(self.bits[arm].sum(0).mean()), self.documents)
+
+
+def perplexity(bits: float, chosen: Documents) -> float:
+    """Token perplexity of documents that take so many bits (at most e^700, which floats hold)."""
+    return math.exp(min(700.0, bits * math.log(2) / float(chosen.tokens.sum())))
 
 
 def whole(contest: Contest, language: str) -> Field:
@@ -42,17 +47,22 @@ def whole(contest: Contest, language: str) -> Field:
 
 
 def single_bits(contest: Contest, arm: str, language: str, chosen: Documents) -> Bits:
-    """Held-out bits of a single arm [n, orders]."""
-    columns = [
-        model_bits(contest.run, contest.model(arm, language, order), "heldout", language, chosen)
-        for order in contest.own_orders(arm)
-    ]
+    """Held-out bits of a single arm [n, orders].
+
+    Raises:
+        UserError: one of its models gives no numbers.
+    """
+    columns = []
+    for order in contest.own_orders(arm):
+        model = contest.model(arm, language, order)
+        logs = scores.read(contest.run, model, "heldout", language, chosen)
+        if len(logs) and logs.min() <= scores.IMPOSSIBLE:
+            raise UserError(
+                f"models/{model}: gives {language} text no probability; its training diverged, "
+                "lower its learning rate and train it again"
+            )
+        columns.append(bits_of(logs, chosen))
     return np.stack(columns, axis=1)
-
-
-def model_bits(run: Path, model: str, split: str, language: str, chosen: Documents) -> Bits:
-    """Bits of each document [n] under one model, from its stored scores."""
-    return bits_of(scores.read(run, model, split, language, chosen), chosen)
 
 
 def bits_of(logs: NDArray[np.floating], chosen: Documents) -> Bits:
@@ -71,7 +81,7 @@ def bits_per_byte(
     found = {}
     for language, model in models.items():
         chosen = documents(shards, language, cap_bytes)
-        bits = model_bits(run, model, split, language, chosen)
+        bits = bits_of(scores.read(run, model, split, language, chosen), chosen)
         found[language] = float(bits.sum() / chosen.bytes.sum())
     return found
 

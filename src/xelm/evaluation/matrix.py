@@ -4,12 +4,12 @@ A language is foreign to an expert that had next to none of it: clusters of docu
 stray page of everything.
 """
 
-import math
 from collections.abc import Mapping
 from statistics import fmean
 
 from xelm.evaluation import scores
 from xelm.evaluation.arms import bits_of
+from xelm.evaluation.arms import perplexity as perplexity_of
 from xelm.evaluation.contest import SEED, Contest
 from xelm.evaluation.schema import Matrix
 from xelm.evaluation.text import documents
@@ -68,5 +68,5 @@ def _row(contest: Contest, model: str) -> tuple[Table, Table]:
         logs = scores.read(contest.run, model, "heldout", language, chosen)
         total = float(bits_of(logs, chosen).sum())
         bits[language] = total / float(chosen.bytes.sum())
-        perplexity[language] = math.exp(total * math.log(2) / float(chosen.tokens.sum()))
+        perplexity[language] = perplexity_of(total, chosen)
     return bits, perplexity

@@ -26,6 +26,8 @@ from xelm.storage import atomic
 Report = Callable[[Mapping[str, Any]], None]
 Caps = dict[str, int | None]
 _TOKENS_AT_ONCE = 200_000  # of documents scored between two reports
+IMPOSSIBLE = -1e4
+"""What a token is scored by a model whose training diverged: finite, so that a sweep can go on."""
 
 
 def tasks(run: Path, recipe: Asked) -> list[Task]:
@@ -207,11 +209,7 @@ def _store(
     logs: NDArray[np.float32],
 ) -> None:
     assert len(logs) == int(chosen.tokens.sum()), "a token without a score"
-    if not np.isfinite(logs).all():
-        raise UserError(
-            f"models/{model}: gives {language} text a log-probability that is not a number; "
-            "its training diverged, lower the learning rate"
-        )
+    logs = np.maximum(np.nan_to_num(logs, nan=IMPOSSIBLE), np.float32(IMPOSSIBLE))
     path = _place(run, model, shards.split, language)
     buffer = io.BytesIO()
     np.save(buffer, logs, allow_pickle=False)
