@@ -76,7 +76,13 @@ def make_summary(
             **more,
         }
 
-    nothing = {"tokens": 0, "flops": 0, "seconds": 0, "batch": None, "learning_rate": None}
+    nothing: dict[str, Any] = {
+        "tokens": 0,
+        "flops": 0,
+        "seconds": 0,
+        "batch": None,
+        "learning_rate": None,
+    }
     arms = {"seed": arm(-0.08, 0, orders=[], by_order={}, **nothing), "dense": arm(0, 0.002)}
     routed = "all" if routed_bytes is None else "routed"
     for number, name in enumerate(allocations):

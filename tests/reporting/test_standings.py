@@ -99,9 +99,10 @@ def test_an_arm_without_a_language_has_no_mean(summary: dict[str, Any]) -> None:
 
 
 def printed(summary: dict[str, Any], width: int, terminal_: bool = True) -> str:
-    console = Console(file=io.StringIO(), width=width, force_terminal=terminal_, no_color=True)
+    file = io.StringIO()
+    console = Console(file=file, width=width, force_terminal=terminal_, no_color=True)
     terminal.show(summary, console)
-    return re.sub(r"\x1b\[[0-9;]*m", "", console.file.getvalue())
+    return re.sub(r"\x1b\[[0-9;]*m", "", file.getvalue())
 
 
 def test_the_first_line_is_headline_and_budgets(summary: dict[str, Any]) -> None:

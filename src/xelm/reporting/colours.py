@@ -1,7 +1,8 @@
 """Colours by what they mean, in a light and a dark set, so that a picture never names a colour.
 
 The hues of `series-*` stay apart for readers with a colour deficiency when taken in order; shapes
-say the same thing a second time wherever two arms share a picture.
+say the same thing a second time wherever two arms share a picture. `better`, `worse` and `part` are
+the full cells of heat maps, under ink.
 """
 
 LIGHT = {
@@ -13,6 +14,7 @@ LIGHT = {
     "accent": "#0b6e69",
     "better": "#1f7fa6",
     "worse": "#d0612a",
+    "part": "#0b7a75",
     "mark": "#fbe9a9",
     "series-1": "#0b7a75",
     "series-2": "#c4501b",
@@ -30,8 +32,9 @@ DARK = {
     "muted": "#a09d95",
     "faint": "#3a3c41",
     "accent": "#4fc4bb",
-    "better": "#47a6d1",
-    "worse": "#ef8248",
+    "better": "#358db8",
+    "worse": "#d8743c",
+    "part": "#2b948c",
     "mark": "#4d4520",
     "series-1": "#3dbfb6",
     "series-2": "#f08a4f",

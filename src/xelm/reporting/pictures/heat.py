@@ -8,7 +8,7 @@ from xelm.reporting.drawing import Box, Label, Scene, widest
 from xelm.reporting.pictures import frame
 from xelm.reporting.scale import signed
 
-_STRONGEST = 0.6  # opacity at which ink on the colour still reads well, light and dark
+_STRONGEST = 0.68  # opacity at which ink on the colour still reads well, light and dark
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Cell:
 
     text: str
     strength: float
-    colour: str = "accent"
+    colour: str = "part"
     framed: bool = False
     hint: str = ""
 
