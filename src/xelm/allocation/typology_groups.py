@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from xelm.allocation.script_distance import script_distance, scripts_of
+from xelm.allocation.typology_balanced import Limits, balanced, by_languages, by_tokens
 from xelm.allocation.typology_linkage import Distances, Merge, average, cut, pairing
 from xelm.allocation.typology_profiles import Profile, profile
 from xelm.corpus.languages import canonical
@@ -78,7 +79,11 @@ def groups(
     """
     ordered = _checked(languages, k, method)
     distances, notes = measure(ordered, script_weight, parents)
-    merges = pairing(distances) if method == "published" else average(distances)
+    if method == "balanced":
+        merges, more = balanced(distances, k, _limits(ordered, k, tokens, slack))
+        notes += more
+    else:
+        merges = pairing(distances) if method == "published" else average(distances)
     found = cut(len(ordered), merges, k)
     return Grouping(
         languages=tuple(ordered),
@@ -97,7 +102,7 @@ def nearest(
     parents: Mapping[str, str] | None = None,
 ) -> list[tuple[str, float]]:
     """The seen languages with their distances, nearest first: the first is the donor."""
-    others = [code for code in dict.fromkeys(seen) if code != language]
+    others = [code for code in dict.fromkeys(seen) if canonical(code) != canonical(language)]
     if not others:
         raise UserError(f"nearest to {language}: give at least one other language")
     distances, _ = measure([language, *others], script_weight, parents)
@@ -134,6 +139,20 @@ def _checked(languages: Sequence[str], k: int, method: str) -> list[str]:
     if not 1 <= k <= len(once):
         raise UserError(f"k = {k}: must be between 1 and the number of languages, {len(once)}")
     return sorted(once.values())
+
+
+def _limits(
+    languages: Sequence[str], k: int, tokens: Mapping[str, float] | None, slack: float
+) -> Limits:
+    if tokens is None:
+        return by_languages(len(languages), k)
+    if slack < 0:
+        raise UserError(f"slack {slack}: must not be negative")
+    known = {canonical(language): count for language, count in tokens.items()}
+    missing = [language for language in languages if canonical(language) not in known]
+    if missing:
+        raise UserError(f"tokens: none given for {', '.join(missing)}; give them for each language")
+    return by_tokens([known[canonical(language)] for language in languages], k, slack)
 
 
 def _syntactic(profiles: Sequence[Profile]) -> Distances:
