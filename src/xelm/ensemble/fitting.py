@@ -2,17 +2,18 @@
 embedding and centroids that the allocation saved, where it did."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from xelm.corpus import tokenizer as tokenizers
 from xelm.corpus.shards import TokenShards
 from xelm.corpus.share import Share
 from xelm.ensemble.routers.columns import Column
-from xelm.ensemble.routers.data import RouterData, UnigramData
+from xelm.ensemble.routers.data import RouterData, TfidfData, UnigramData
 from xelm.ensemble.routing import Routing
 from xelm.errors import UserError
 from xelm.storage import atomic
@@ -54,14 +55,33 @@ def fit(run: Path, allocation: Allocation, experts: Sequence[str]) -> RouterData
     }
     tokens = {name: dict(allocation.experts[name]) for name in experts}
     columns = choose_columns(tokens)
-    counts = [piece_counts(shares[column.expert], shards, column.language) for column in columns]
+    counts = [
+        piece_counts(shares[column.expert], shards, str(column.language)) for column in columns
+    ]
     return RouterData(
         experts=tuple(experts),
         languages=by_language(tokens),
         silent=(shards.end_of_text,),
+        tfidf=embedding(run, allocation, experts),
         unigram=UnigramData(columns, np.stack(counts)),
         extra={"allocation": allocation.name, "corpus": shards.fingerprint},
     )
+
+
+def embedding(run: Path, allocation: Allocation, experts: Sequence[str]) -> TfidfData | None:
+    """The embedding and centroids that the allocation saved; None when it saved none."""
+    from xelm.allocation.routing_file import JSON, RoutingFile
+    from xelm.ensemble.routers.words import piece_bytes
+
+    if not (allocation.folder / JSON).is_file():
+        return None
+    file = RoutingFile.load(allocation.folder)
+    keep = [row for row, column in enumerate(file.columns) if column.expert in experts]
+    columns = tuple(Column(**asdict(file.columns[row])) for row in keep)
+    pieces = None
+    if file.words is not None:
+        pieces = tuple(piece_bytes(tokenizers.load(Path(run) / "corpus" / "tokenizer")))
+    return TfidfData(columns, file.idf, file.rows, file.centroids[keep], file.words, pieces)
 
 
 def choose_columns(tokens: Mapping[str, Mapping[str, int]]) -> tuple[Column, ...]:

@@ -34,8 +34,8 @@ def keep_largest(
         order = weights.sort(dim=-1, descending=True, stable=True).indices
         kept = torch.zeros_like(kept).scatter_(-1, order[..., :top_m], True)
     if negligible > 0:
-        largest = weights.amax(-1, keepdim=True)
-        kept = kept & ((weights >= negligible) | (weights == largest))
+        best = weights.argmax(-1, keepdim=True)
+        kept = (kept & (weights >= negligible)).scatter(-1, best, True)
     if bool(kept.all()):
         return weights
     chosen = torch.where(kept, weights, 0.0)

@@ -1,6 +1,7 @@
 """From a router's settings and data to a router: the registry of kinds."""
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from xelm.ensemble.routers.base import Router
 from xelm.ensemble.routers.constant import Fixed, Language, Uniform
@@ -34,18 +35,19 @@ def _tfidf(settings: Routing, data: RouterData, temperature: float) -> Router:
 
     about = data.tfidf
     assert about is not None
-    if about.words is not None:
-        raise UserError("router 'tfidf': this bundle's terms are words; not supported yet")
     vectors = torch.from_numpy(about.idf).double()[:, None] * torch.from_numpy(about.rows).double()
+    centroids = torch.from_numpy(about.centroids)
+    how: dict[str, Any] = {"temperature": temperature, "exponent": settings.exponent}
+    if about.words is not None:
+        from xelm.ensemble.routers.words import WordTfidf
+
+        assert about.pieces is not None, "words without the bytes of pieces"
+        places = {word: row for row, word in enumerate(about.words)}
+        return WordTfidf(
+            data.experts, about.columns, vectors, centroids, places, about.pieces, **how
+        )
     vectors[list(data.silent)] = 0.0
-    return Tfidf(
-        data.experts,
-        about.columns,
-        vectors,
-        torch.from_numpy(about.centroids),
-        temperature=temperature,
-        exponent=settings.exponent,
-    )
+    return Tfidf(data.experts, about.columns, vectors, centroids, **how)
 
 
 def _unigram(settings: Routing, data: RouterData, temperature: float) -> Router:

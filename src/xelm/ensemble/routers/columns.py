@@ -14,7 +14,8 @@ import torch
 class Column:
     """One thing a router can recognise, and the expert that answers for it."""
 
-    language: str
+    language: str | None
+    """None: a cluster of text without regard to language."""
     expert: str
     tokens: int
     """Tokens behind it: the prior's proportion."""
@@ -29,12 +30,15 @@ def owners(columns: Sequence[Column], experts: Sequence[str]) -> torch.Tensor:
 
 
 def prior(columns: Sequence[Column]) -> torch.Tensor:
-    """Float64 [c]: every language alike, shared among its experts by their tokens.
+    """Float64 [c]: every language (or cluster) alike, shared among its experts by their tokens.
 
     Languages are alike because budgets are set by whoever trains, and say nothing of who asks.
     """
+    names = [column.language or f"cluster of {column.expert}" for column in columns]
     total: dict[str, int] = {}
-    for column in columns:
-        total[column.language] = total.get(column.language, 0) + max(1, column.tokens)
-    shares = [max(1, column.tokens) / total[column.language] for column in columns]
+    for name, column in zip(names, columns, strict=True):
+        total[name] = total.get(name, 0) + max(1, column.tokens)
+    shares = [
+        max(1, column.tokens) / total[name] for name, column in zip(names, columns, strict=True)
+    ]
     return torch.tensor(shares, dtype=torch.float64) / len(total)

@@ -31,6 +31,8 @@ class TfidfData:
     centroids: NDArray[np.float64]  # [c, d]
     words: tuple[str, ...] | None = None
     """The terms, when they are words; None when term i is the tokenizer's piece i."""
+    pieces: tuple[bytes, ...] | None = None
+    """With words: the bytes of each token id, from which words are put together."""
 
 
 @dataclass(frozen=True)
@@ -142,6 +144,8 @@ class RouterData:
             for name in ("idf", "rows", "centroids"):
                 tensors[f"tfidf.{name}"] = np.ascontiguousarray(getattr(self.tfidf, name))
             words = None if self.tfidf.words is None else list(self.tfidf.words)
+            if self.tfidf.pieces is not None:
+                tensors.update(_pack(self.tfidf.pieces))
             value["tfidf"] = {"columns": _columns(self.tfidf.columns), "words": words}
         if self.unigram is not None:
             tensors["unigram.counts"] = np.ascontiguousarray(self.unigram.counts)
@@ -174,6 +178,7 @@ class RouterData:
                 tensors["tfidf.rows"],
                 tensors["tfidf.centroids"],
                 None if words is None else tuple(words),
+                None if words is None else _unpack(tensors),
             )
         if (about := value.get("unigram")) is not None:
             unigram = UnigramData(_read_columns(about), tensors["unigram.counts"])
@@ -185,6 +190,20 @@ class RouterData:
             unigram,
             value["extra"],
         )
+
+
+def _pack(pieces: Sequence[bytes]) -> dict[str, NDArray[Any]]:
+    """Byte strings as two tensors: one after another, and their lengths."""
+    return {
+        "tfidf.pieces": np.frombuffer(b"".join(pieces), dtype=np.uint8),
+        "tfidf.piece_lengths": np.array([len(piece) for piece in pieces], dtype=np.int64),
+    }
+
+
+def _unpack(tensors: dict[str, NDArray[Any]]) -> tuple[bytes, ...]:
+    whole = tensors["tfidf.pieces"].tobytes()
+    ends = np.cumsum(tensors["tfidf.piece_lengths"]).tolist()
+    return tuple(whole[a:b] for a, b in zip([0, *ends[:-1]], ends, strict=True))
 
 
 def _pick(columns: Sequence[Column], keep: Sequence[int]) -> tuple[Column, ...]:
