@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from tiny import CONTEXT, EXPERTS, documents, trained
 
+from xelm.allocation.columns import routing_file
+from xelm.allocation.result import Allocation
 from xelm.corpus import shards, tokenizer
 from xelm.corpus.share import Share
 from xelm.ensemble.bundle import assemble
@@ -44,6 +46,8 @@ def made_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
             tokens_by_language=tokens,
             context=CONTEXT,
         )
+    outcome = Allocation({name: dict.fromkeys(codes) for name, codes in EXPERTS.items()})
+    routing_file(opened, outcome, seed=0).save(place)
     owner = {code: name for name, languages in EXPERTS.items() for code in languages}
     atomic.write_json(place / "allocation.json", {"experts": experts, "owner": owner, "k": 2})
     trained(pieces, run / "models" / "seed", 0)

@@ -1,23 +1,24 @@
 """What a router must know of a new language: one column, fitted on its text alone.
 
 Nothing that is there is refitted. The unigram router gets the language's piece counts; the
-embedding gets a centroid, the mean of the new documents' unit vectors in the space as it stands. A
-script that the space never saw has few pieces in it, or none: `blind` says how much of the text
-the embedding cannot see, and the unigram column is then the one to trust.
+embedding gets a centroid, the mean of the new documents' unit vectors in the space as it stands, as
+allocation made the others. A script that the space never saw has few pieces in it, or none: `blind`
+says how much of the text the embedding cannot see, and unigram counts are then the ones to trust.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from xelm.allocation import embedding
+from xelm.allocation.terms import Documents, Pieces, Terms, Words, chunked
 from xelm.corpus.shards import TokenShards
+from xelm.corpus.share import Share
 from xelm.ensemble import fitting
-from xelm.ensemble.routers.data import RouterData
+from xelm.ensemble.routers.data import RouterData, TfidfData
 
 _DOCUMENTS = 5000  # a centroid is a mean: more of them change it in no digit that matters
-_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
@@ -25,12 +26,13 @@ class NewColumn:
     """What is added to the router for one language."""
 
     language: str
-    counts: NDArray[np.int64] | None
+    counts: NDArray[np.int64]
     """How often its text holds each piece, [1, vocabulary]."""
     centroid: NDArray[np.float64] | None
-    """Mean of its documents' embeddings, [1, d]."""
+    """Mean of its documents' embeddings, [1, d]; None where the bundle has no embedding."""
     blind: float | None
-    """Part of its tokens whose pieces the embedding knows nothing of; None without embedding."""
+    """Part of its text that the embedding knows nothing of: of tokens, or of documents where the
+    terms are words; None without embedding."""
 
     def grow(self, data: RouterData, expert: str, tokens: int) -> RouterData:
         """`data` with this column, answered for by `expert`; every old column as it stood."""
@@ -44,35 +46,35 @@ class NewColumn:
 
 def fit(data: RouterData, shards: TokenShards, language: str) -> NewColumn:
     """The column of a language from its train text; all that the bundle's routers need of it."""
-    from xelm.corpus.share import Share
-
-    share = Share.of(shards, {language: None})
-    counts = fitting.piece_counts(share, shards, language)[None]
+    counts = fitting.piece_counts(Share.of(shards, {language: None}), shards, language)
     if data.tfidf is None:
-        return NewColumn(language, counts, None, None)
-    return NewColumn(language, counts, _centroid(data, shards, language), _blind(data, counts[0]))
+        return NewColumn(language, counts[None], None, None)
+    centroid, unseen = _centroid(data.tfidf, shards, language)
+    if data.tfidf.words is None:
+        unseen = _unseen_tokens(data, data.tfidf, counts)
+    return NewColumn(language, counts[None], centroid, unseen)
 
 
-def _centroid(data: RouterData, shards: TokenShards, language: str) -> NDArray[np.float64]:
+def _centroid(
+    tfidf: TfidfData, shards: TokenShards, language: str
+) -> tuple[NDArray[np.float64], float]:
+    """Mean embedding [1, d] of evenly spaced documents, and the part of them without any term."""
+    words = tfidf.words
+    terms: Terms = Pieces(shards) if words is None else Words(shards, words)
+    space = embedding.Embedding(terms, tfidf.idf, tfidf.rows)
     count = shards.count(language)
-    chosen = np.unique(np.linspace(0, count - 1, min(count, _DOCUMENTS)).astype(int))
-    assert data.tfidf is not None
-    total = np.zeros((1, data.tfidf.centroids.shape[1]))
-    for start in range(0, len(chosen), _AT_ONCE):
-        rows = [
-            np.bincount(shards.document(language, int(index)), minlength=shards.vocabulary)
-            for index in chosen[start : start + _AT_ONCE]
-        ]
-        total += data.embed(np.stack(rows)).sum(0)
-    return total / len(chosen)
+    chosen = np.unique(np.linspace(0, count - 1, min(count, _DOCUMENTS)).astype(np.int64))
+    total, known = np.zeros((1, tfidf.rows.shape[1])), 0
+    for part in chunked(shards, Documents(language, chosen)):
+        embedded = space.embed(shards, part)
+        total += embedded.sum(axis=0, dtype=np.float64)
+        known += int(embedding.informative(embedded).sum())
+    return total / max(1, known), 1.0 - known / len(chosen)
 
 
-def _blind(data: RouterData, counts: NDArray[Any]) -> float:
-    """Part of the tokens that add nothing to the embedding."""
-    assert data.tfidf is not None
-    if data.tfidf.words is not None:
-        return float("nan")
-    seen = (data.tfidf.idf != 0) & (np.abs(data.tfidf.rows).sum(1) > 1e-6)
+def _unseen_tokens(data: RouterData, tfidf: TfidfData, counts: NDArray[np.int64]) -> float:
+    """Part of the tokens whose pieces have no vector."""
     read = counts.astype(np.float64)
     read[list(data.silent)] = 0.0
+    seen = np.abs(tfidf.rows).sum(axis=1) > 0
     return float(1.0 - read[seen].sum() / max(1.0, read.sum()))

@@ -38,6 +38,6 @@ def with_heirs(data: RouterData) -> RouterData:
     ]
     owned = {language: dict(experts) for language, experts in data.languages.items()}
     for column in columns:
-        if not data.languages.get(column.language):
+        if column.language is not None and not data.languages.get(column.language):
             owned.setdefault(column.language, {})[column.expert] = column.tokens
     return replace(data, languages=owned)
