@@ -193,6 +193,18 @@ def test_numbers_are_written_short() -> None:
     assert around([]) == (0.0, 1.0)
 
 
+def test_every_tick_has_a_figure_of_its_own(summary: dict[str, Any]) -> None:
+    for about in summary["arms"].values():  # small gains: ticks at half percents
+        dense = summary["arms"]["dense"]["bits_per_byte"]
+        for code, value in about["bits_per_byte"].items():
+            about["bits_per_byte"][code] = dense[code] + (value - dense[code]) / 12
+    for width in WIDTHS:
+        scene = strips.arm_strips(summary, "dense", width)
+        assert scene is not None
+        ticks = [m.text for m in scene.marks if isinstance(m, Label) and m.size == 11.5]
+        assert len(ticks) == len(set(ticks)) > 2
+
+
 def test_both_formats_show_the_same_marks(tmp_path: Path, summary: dict[str, Any]) -> None:
     plots.gain_by_language(summary, tmp_path / "a.svg")
     plots.gain_by_language(summary, tmp_path / "a.png")

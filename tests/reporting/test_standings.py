@@ -77,6 +77,7 @@ def test_routed_arms_are_compared_on_their_own_documents(
     summary_of: Callable[..., dict[str, Any]],
 ) -> None:
     summary = summary_of(routed_bytes=30_000)
+    assert "first 30,000 bytes of each language" in printed(summary, 200)
     whole, routed = standings.tables(summary)
     assert {arm.kind for arm in whole.arms} == {"seed", "dense", "dense-matched", "own"}
     assert len(routed.arms) == 9
@@ -88,6 +89,16 @@ def test_routed_arms_are_compared_on_their_own_documents(
     gain = gains.by_language(summary, "typology-8/mixture", "seed")["en"].percent
     seed, ours = (summary["routed_arms"][a]["en"] for a in ("seed", "typology-8/mixture"))
     assert gain == pytest.approx(100 * (seed - ours) / seed)
+
+
+def test_routed_arms_of_all_documents_share_the_table(summary: dict[str, Any]) -> None:
+    for name, about in summary["arms"].items():
+        about["documents"] = "routed" if name.endswith(("top1", "mixture")) else "all"
+    (table,) = standings.tables(summary)
+    assert any(row.cells[arms.parse("typology-8/mixture")].mark for row in table.rows)
+    summary["orders"] = 3  # then they stand for the first order, the others for the mean of three
+    assert len(standings.tables(summary)) == 2
+    assert "the first data order" in printed(summary, 200)
 
 
 def test_an_arm_without_a_language_has_no_mean(summary: dict[str, Any]) -> None:

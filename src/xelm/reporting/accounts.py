@@ -1,12 +1,14 @@
 """What the figures cost and how settings were found: rows for the tables of budget and sweep."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from xelm.reporting import arms
 from xelm.reporting.run_files import RunFiles, jobs_of
 from xelm.reporting.scale import short
+
+_TERMS = 6
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class Member:
     steps: int
     speed: float | None
     """Tokens per second."""
+    terms: Sequence[str]
+    """Pieces of text most typical of its share, where the allocation was measured."""
 
 
 def budgets(files: RunFiles) -> list[Budget]:
@@ -70,21 +74,24 @@ def members(files: RunFiles) -> dict[str, list[Member]]:
     found = {}
     for name in arms.allocations(files.summary):
         jobs = jobs_of(name, files.ledgers)
+        terms = files.summary["allocations"][name].get("measured", {}).get("top_terms", {})
         if jobs:
-            found[name] = [_member(job, files.ledgers[job]) for job in jobs]
+            found[name] = [_member(job, files.ledgers[job], terms) for job in jobs]
     return found
 
 
-def _member(job: str, ledger: Mapping[str, Any]) -> Member:
+def _member(job: str, ledger: Mapping[str, Any], terms: Mapping[str, list[str]]) -> Member:
+    name = job.rpartition("/")[2]
     tokens = dict(sorted(ledger["tokens_by_language"].items(), key=lambda item: -item[1]))
     seconds = ledger.get("seconds")
     return Member(
-        job.rpartition("/")[2],
+        name,
         tokens,
         ledger.get("epochs_by_language", {}),
         ledger["tokens"],
         ledger["steps"],
         ledger["tokens"] / seconds if seconds else None,
+        [text for term in terms.get(name, []) if (text := term.strip())][:_TERMS],
     )
 
 

@@ -32,6 +32,7 @@ def render(files: RunFiles, fingerprint: str) -> str:
                 (table, standings.legend(summary, table)) for table in standings.tables(summary)
             ],
             groups=_groups,
+            title=standings.title,
             gains=gain_rows(summary),
             by_language=figures.by_language(summary),
             by_arm=figures.by_arm(summary),

@@ -83,8 +83,10 @@ def _plain(value: float) -> str:
     return f"{value:.3g}".replace("-", "−") if abs(value) < 1000 else f"{value:.0f}"
 
 
-def signed(value: float, digits: int = 1) -> str:
-    """`-2.34` -> `−2.3`, `0.7` -> `+0.7`; what rounds to zero has no sign."""
+def signed(value: float | None, digits: int = 1) -> str:
+    """`-2.34` -> `−2.3`, `0.7` -> `+0.7`; what rounds to zero has no sign, nothing is a dash."""
+    if value is None:
+        return "–"
     text = f"{abs(value):.{digits}f}"
     if float(text) == 0:
         return text

@@ -41,33 +41,39 @@ class Standings:
     """Languages as they are, the mean last."""
     control: str | None
     routed: bool
-    """On the routed documents only, which are the first of each language."""
+    """On the routed documents (the first of each language), first data order."""
 
 
 def tables(summary: Mapping[str, Any]) -> list[Standings]:
-    """One table; two where routed arms were scored on fewer documents than the others."""
+    """One table; two where routed arms stand on fewer documents or data orders than the others."""
     everything = arms.of(summary)
-    about = summary["arms"]
-    whole = [arm for arm in everything if about[arm.name].get("documents", "all") == "all"]
-    figures = {arm: about[arm.name]["bits_per_byte"] for arm in whole}
-    found = [_table(summary, figures, routed=False)]
-    if len(whole) < len(everything):
-        routed = summary["routed_arms"]
-        figures = {arm: routed[arm.name] for arm in everything if arm.name in routed}
-        found.append(_table(summary, figures, routed=True))
-    return found
+    figures = {arm: summary["arms"][arm.name]["bits_per_byte"] for arm in everything}
+    routed = [arm for arm in everything if is_routed(summary, arm)]
+    if not routed or (summary["routed_bytes"] is None and summary["orders"] == 1):
+        return [_table(summary, figures, everything, routed=False)]
+    whole = [arm for arm in everything if arm not in routed]
+    shared = {arm: summary["routed_arms"][arm.name] for arm in everything}
+    return [
+        _table(summary, {arm: figures[arm] for arm in whole}, whole, routed=False),
+        _table(summary, shared, routed, routed=True),
+    ]
+
+
+def is_routed(summary: Mapping[str, Any], arm: Arm) -> bool:
+    """Was the arm scored on the routed documents only, in the first data order?"""
+    return bool(summary["arms"][arm.name].get("documents", "all") == "routed")
 
 
 def _table(
-    summary: Mapping[str, Any], figures: Mapping[Arm, Mapping[str, float]], routed: bool
+    summary: Mapping[str, Any],
+    figures: Mapping[Arm, Mapping[str, float]],
+    tested: Sequence[Arm],
+    routed: bool,
 ) -> Standings:
+    """`tested` are the arms whose tests were made on these very figures: they get marks."""
     control = gains.control(summary)
-    tested = {  # a test of all documents says nothing about the routed ones' figures
-        arm.name
-        for arm in figures
-        if routed == (summary["arms"][arm.name].get("documents", "all") == "routed")
-    }
-    marks = {key: mark for key, mark in _marks(summary, control).items() if key[0] in tested}
+    names = {arm.name for arm in tested}
+    marks = {key: mark for key, mark in _marks(summary, control).items() if key[0] in names}
     rows = []
     for code in summary["languages"]:
         values = {arm: of[code] for arm, of in figures.items() if code in of}
@@ -78,8 +84,7 @@ def _table(
         if all(code in of for code in summary["languages"])
     }
     means = {
-        arm: _mean_mark(summary, arm.name, control) if arm.name in tested else ""
-        for arm in complete
+        arm: _mean_mark(summary, arm.name, control) if arm in tested else "" for arm in complete
     }
     return Standings(list(figures), [*rows, _row(None, complete, means)], control, routed)
 
@@ -124,6 +129,18 @@ def _mean_mark(summary: Mapping[str, Any], name: str, control: str | None) -> st
     if outcome.get(control, 0) == 0:
         return ""
     return BETTER_THAN_BOTH if outcome.get(matched, 0) < 0 else BETTER
+
+
+def title(summary: Mapping[str, Any], table: Standings) -> str:
+    """What the figures are of: `the first 30,000 bytes of each language, first data order`."""
+    if not table.routed:
+        return "held-out text"
+    parts = []
+    if summary["routed_bytes"] is not None:
+        parts.append(f"the first {summary['routed_bytes']:,} bytes of each language")
+    if summary["orders"] > 1:
+        parts.append("the first data order")
+    return ", ".join(parts)
 
 
 def legend(summary: Mapping[str, Any], table: Standings) -> str:

@@ -73,9 +73,7 @@ def _width(arm: Arm) -> int:
 
 
 def _drawn(summary: Mapping[str, Any], table: Standings, chosen: Sequence[Arm]) -> Table:
-    title = "bits per byte on held-out text, lower is better"
-    if table.routed:
-        title += f"; the first {summary['routed_bytes']:,} bytes a language"
+    title = f"bits per byte on {standings.title(summary, table)}, lower is better"
     drawn = Table(title=title, title_justify="left", title_style="dim", box=None, pad_edge=False)
     drawn.add_column("")
     for arm in chosen:

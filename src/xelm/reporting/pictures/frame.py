@@ -69,20 +69,26 @@ def key_line(
 def percent_grid(scene: Scene, x: Scale, top: float, bottom: float, zero: str) -> None:
     """Vertical lines at round percentages with their figures above; zero carries a name."""
     middle, taken = x(0), text_width(zero, SMALL) / 2
-    for value in x.ticks(4 if scene.width < NARROW else 7):
-        at, text = x(value), f"{signed(value, digits(x))} %"
+    ticks = x.ticks(4 if scene.width < NARROW else 7)
+    for value in ticks:
+        at, text = x(value), f"{signed(value, digits(ticks))} %"
         if value == 0:
             continue
         scene.add(rule(at, top, at, bottom))
-        if abs(at - middle) > taken + text_width(text, SMALL) / 2 + 4:
-            scene.add(Label(at, top - 9, text, "muted", SMALL, "middle"))
+        half = text_width(text, SMALL) / 2
+        if abs(at - middle) > taken + half + 4:
+            inside = min(max(at, half), scene.width - half)
+            scene.add(Label(inside, top - 9, text, "muted", SMALL, "middle"))
     scene.add(Line(((middle, top - 2), (middle, bottom)), "ink", 1.25))
     scene.add(Label(middle, top - 9, zero, "ink", SMALL, "middle", bold=True))
 
 
-def digits(x: Scale) -> int:
-    ticks = x.ticks()
-    return int(any(abs(value - round(value)) > 1e-9 for value in ticks))
+def digits(ticks: Sequence[float]) -> int:
+    """Decimals that are needed to tell ticks apart."""
+    for count in (0, 1):
+        if all(abs(value - round(value, count)) < 1e-9 for value in ticks):
+            return count
+    return 2
 
 
 def y_grid(

@@ -24,15 +24,16 @@ def tree(root: Node, owner: Mapping[str, str], width: float = 760.0) -> Scene:
     # A band for the expert's name, only where it says more than the languages beside it.
     band = widest(experts, 12) + 22 if experts else 0.0
     right = width - widest(names.values()) - 14 - band
-    scene = Scene(width, 16 + _ROW * len(leaves) + 30, _title(root, experts))
-    x = Scale(root.depth(), 0.0, 8.0, right)
-    heights = {id(leaf): 16 + _ROW * (i + 0.5) for i, leaf in enumerate(leaves)}
-    painter = _Painter(scene, x, heights, owner, hue)
-    painter.draw(root, root.depth())
+    scene = Scene(width, 16 + _ROW * len(leaves) + 46, _title(root, experts))
+    heights = _heights(root)
+    x = Scale(heights[id(root)] or 1.0, 0.0, 8.0, right)
+    rows = {id(leaf): 16 + _ROW * (i + 0.5) for i, leaf in enumerate(leaves)}
+    painter = _Painter(scene, x, rows, heights, owner, hue)
+    painter.draw(root)
     for leaf in leaves:
         colour = hue.get(owner.get(leaf.name, ""), "ink")
-        _leader(scene, painter.ends[id(leaf)], right + 4, heights[id(leaf)])
-        scene.add(Label(right + 10, heights[id(leaf)], names[leaf.name], colour, 13, bold=True))
+        _leader(scene, x(heights[id(leaf)]), right + 4, rows[id(leaf)])
+        scene.add(Label(right + 10, rows[id(leaf)], names[leaf.name], colour, 13, bold=True))
     _bands(scene, [leaf.name for leaf in leaves], owner, hue, width - band + 6)
     _axis(scene, x, 16 + _ROW * len(leaves) + 6)
     return scene
@@ -42,6 +43,27 @@ def _title(root: Node, experts: list[str]) -> str:
     return f"Tree of {len(root.leaves())} languages, {len(experts)} experts"
 
 
+def _heights(root: Node) -> dict[int, float]:
+    """Node -> its distance from the level of the farthest leaf.
+
+    The published pairing joins left-overs late, at whatever distance; such a join lies level with
+    its sides in the file (a branch has no negative length). It is drawn a step beyond them.
+    """
+    whole, step = root.depth(), 0.025 * root.depth()
+    found: dict[int, float] = {}
+
+    def visit(node: Node, height: float) -> float:
+        below = [visit(child, height - child.length) for child in node.children if child.children]
+        for leaf in node.children:
+            if not leaf.children:
+                found[id(leaf)] = max(height - leaf.length, 0.0)
+        found[id(node)] = max([height, *(side + step for side in below)])
+        return found[id(node)]
+
+    visit(root, whole)
+    return found
+
+
 class _Painter:
     """Draws a node's brackets below it; a subtree of one expert has that expert's colour."""
 
@@ -49,24 +71,22 @@ class _Painter:
         self,
         scene: Scene,
         x: Scale,
-        heights: dict[int, float],
+        rows: Mapping[int, float],
+        heights: Mapping[int, float],
         owner: Mapping[str, str],
         hue: Mapping[str, str],
     ) -> None:
-        self._scene, self._x, self._y = scene, x, heights
+        self._scene, self._x, self._rows, self._heights = scene, x, rows, heights
         self._owner, self._hue = owner, hue
-        self.ends: dict[int, float] = {}
-        """Leaf -> x where its edge ends."""
 
-    def draw(self, node: Node, height: float) -> float:
-        """Draw all below; `height` is the node's distance from the leaves. Returns its y."""
+    def draw(self, node: Node) -> float:
+        """Draw all below the node; returns its y."""
         if not node.children:
-            self.ends[id(node)] = self._x(max(height, 0.0))
-            return self._y[id(node)]
-        at = self._x(max(height, 0.0))
-        below = [(child, self.draw(child, height - child.length)) for child in node.children]
+            return self._rows[id(node)]
+        at = self._x(self._heights[id(node)])
+        below = [(child, self.draw(child)) for child in node.children]
         for child, y in below:
-            end = self._x(max(height - child.length, 0.0))
+            end = self._x(self._heights[id(child)])
             self._scene.add(Line(((at, y), (end, y)), self._colour(child), 2.0))
         ends = [y for _, y in below]
         self._scene.add(Line(((at, min(ends)), (at, max(ends))), self._colour(node), 2.0))
@@ -100,12 +120,14 @@ def _bands(
 
 
 def _axis(scene: Scene, x: Scale, y: float) -> None:
+    """A path from leaf to leaf goes up and down, so a join at height h joins at distance 2 h."""
     scene.add(rule(x(x.low), y, x(0.0), y, "muted"))
-    last = scene.width
-    for value in Scale(0.0, x.low, 0, 1).ticks(4):
-        at, text = x(value), f"{value:g}"
-        if at + text_width(text, 11) / 2 < last:
-            scene.add(
-                rule(at, y, at, y + 4, "muted"), Label(at, y + 13, text, "muted", 11, "middle")
-            )
-            last = at - text_width(text, 11) / 2 - 6
+    words = "distance at which they join"
+    last = x(0.0)
+    for value in Scale(0.0, 2 * x.low, 0, 1).ticks(4):
+        at, text = x(value / 2), f"{value:g}"
+        if at + text_width(text, 11) / 2 < last + 12:
+            scene.add(rule(at, y, at, y + 4, "muted"))
+            scene.add(Label(at, y + 13, text, "muted", 11, "middle"))
+            last = at - text_width(text, 11)
+    scene.add(Label(x(0.0) + 4, y + 30, words, "muted", 11, "end"))

@@ -36,7 +36,7 @@ def trend(
     bounds = [v for _, g in found for v in (g.percent, g.low, g.high) if v is not None]
     y = Scale(*around(bounds, include=0.0), bottom, top)
     scene.add(Label(0, top - 18, f"fewer bits per byte than {against}", "muted", frame.SMALL))
-    digits = frame.digits(y)
+    digits = frame.digits(y.ticks(5))
     frame.y_grid(scene, y, left, width - 8, lambda v: f"{signed(v, digits)} %" if v else against)
     scene.add(Line(((left, y(0)), (width - 8, y(0))), "ink", 1.25))
     _places(scene, x, [value for value, _ in found], bottom)
