@@ -74,3 +74,10 @@ def test_a_missing_recipe_names_what_there_is() -> None:
 def test_a_bad_override(override: str) -> None:
     with pytest.raises(UserError, match="--set"):
         load(find("demo"), [override])
+
+
+@pytest.mark.parametrize("name", names())
+def test_a_resolved_recipe_reads_as_itself(name: str) -> None:
+    """What run.yaml holds (every default written out) is the same recipe."""
+    recipe = load(find(name))
+    assert validate(recipe.model_dump(mode="json"), "run.yaml") == recipe

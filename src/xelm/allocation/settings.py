@@ -3,6 +3,7 @@
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic.fields import FieldInfo
 
 Method = Literal["typology", "tfidf", "language", "random"]
 
@@ -39,7 +40,9 @@ class AllocationSettings(BaseModel):
 
     @model_validator(mode="after")
     def _only_its_own(self) -> "AllocationSettings":
-        strangers = self.model_fields_set - {"method", "k", "seed"} - _OWN[self.method]
+        # a default written out (as in a run's run.yaml) says nothing and is no mistake
+        said = {key for key, field in type(self).model_fields.items() if _differs(self, key, field)}
+        strangers = said - {"method", "k", "seed"} - _OWN[self.method]
         if strangers:
             raise ValueError(f"`{min(strangers)}` is no setting of the method {self.method}")
         if (self.k is None) != (self.method == "language"):
@@ -49,6 +52,10 @@ class AllocationSettings(BaseModel):
                 else "`k`, the number of experts, is missing"
             )
         return self
+
+
+def _differs(settings: AllocationSettings, key: str, field: FieldInfo) -> bool:
+    return bool(getattr(settings, key) != field.default)
 
 
 _OWN: dict[str, set[str]] = {

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from xelm.cli import stages, start
+from xelm.cli import stages, start, tree
 from xelm.errors import UserError
 
 app = typer.Typer(
@@ -29,6 +29,7 @@ _USE = "Use an X-ELM"
 app.command(rich_help_panel=_START)(start.demo)
 app.command(rich_help_panel=_START)(start.run)
 app.command(rich_help_panel=_START)(start.status)
+app.command(rich_help_panel=_START)(tree.tree)
 app.command(rich_help_panel=_STAGES)(stages.prepare)
 app.command(rich_help_panel=_STAGES)(stages.allocate)
 app.command(rich_help_panel=_STAGES)(stages.train)
