@@ -24,7 +24,7 @@ STALE_SECONDS = 60.0
 _RECORD_BYTES = 512  # one padded write in place, so a reader on the same host sees old or new
 
 
-class Held(UserError):  # noqa: N818  reads as the state it reports
+class Held(UserError):
     """Another process has the lock; the message says which and since when."""
 
 

@@ -11,7 +11,7 @@ from xelm.errors import UserError
 MANIFEST = "manifest.json"
 
 
-class DamagedArtefact(UserError):  # noqa: N818  a state of the disk, named as the user would
+class DamagedArtefact(UserError):
     """A finished folder is not what its manifest says."""
 
 
