@@ -3,10 +3,13 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from xelm.allocation.embedding import Embedding
 
 Documents = Mapping[str, NDArray[np.int64] | None]
 """Language -> sorted document indices of the train shards; None is all of them."""
@@ -21,7 +24,13 @@ class Allocation:
     about: Mapping[str, Any] = field(default_factory=dict)
     """Put into allocation.json as it is: tree, notes, what was learnt."""
     save: Callable[[Path], None] | None = None
-    """Writes the method's own files (embedding, tree) into the allocation's folder."""
+    """Writes the method's own files (tree, picture) into the allocation's folder."""
+    measured: Mapping[str, Any] = field(default_factory=dict)
+    """What the method measured of itself; joins what is measured of every allocation."""
+    embedding: "Embedding | None" = None
+    """The embedding the method clustered by; None: one is fitted, for routers."""
+    centers: NDArray[np.float64] | None = None
+    """One point [k, dims] of it for each expert; None: the mean of each language's documents."""
 
 
 def expert_name(number: int, languages: Sequence[str]) -> str:

@@ -2,7 +2,10 @@
 
 allocation.json            method, settings, experts with tokens by language, owners, measures
 shares/<expert>.json       the documents of each expert (xelm.corpus.share)
-...                        the method's own files: tree, embedding, pictures
+embedding.*                embedding and centroids for routers (xelm.allocation.routing_file)
+measured.json              sizes, balance, purity, typical terms, what the method measured
+languages.png              languages by experts, as a picture
+...                        the method's own files, such as its tree
 """
 
 from collections.abc import Callable, Mapping
@@ -11,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from xelm.allocation import registry
+from xelm.allocation import columns, picture, registry
+from xelm.allocation.measure import measure
 from xelm.allocation.result import Allocation
 from xelm.allocation.settings import AllocationSettings
 from xelm.corpus.shards import TokenShards
@@ -43,6 +47,11 @@ def allocate(
             share.save(temporary / "shares" / f"{name}.json")
         if outcome.save is not None:
             outcome.save(temporary)
+        columns.routing_file(shards, outcome, settings.seed).save(temporary)
+        measured, tokens = measure(shards, outcome)
+        picture.heat_map(shards.languages, list(shares), tokens, temporary / "languages.png")
+        value["measured"] = measured
+        atomic.write_json(temporary / "measured.json", measured)
         atomic.write_json(temporary / "allocation.json", value)
     return value
 
