@@ -22,6 +22,7 @@ Labels = NDArray[np.intp]
 EXACT_GROUPS, EXACT_LANGUAGES = 13_000, 16
 """Possible groups and languages up to which the optimum is sought: within half a second."""
 STARTS = 16
+"""Random ones; fewer where there are many languages, as each then takes long."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,9 @@ def search(distances: Distances, k: int, limits: Limits, seed: int = 0) -> Label
     n = len(distances)
     generator = np.random.default_rng(seed)
     starts = [_labels(cut(n, tree(distances), k)) for tree in (pairing, average)]
-    starts += [generator.permutation(np.arange(n) % k) for _ in range(STARTS)]
+    starts += [
+        generator.permutation(np.arange(n) % k) for _ in range(max(2, min(STARTS, 800 // n)))
+    ]
     found = [_improved(start, distances, k, limits) for start in starts]
     return min(found, key=lambda labels: cost(labels, distances, k, limits))
 
@@ -123,7 +126,8 @@ def _improved(labels: Labels, distances: Distances, k: int, limits: Limits) -> L
 def _cost(pairs: Floats, sizes: Floats, held: Floats, limits: Limits, n: int) -> Floats:
     """Of groups with this sum of pair distances, number of languages and weight."""
     inside = 2 * pairs / np.maximum(sizes - 1, 1)
-    return np.where(sizes > 0, inside + 10 * n * limits.over(held), np.inf)
+    over = limits.over(held)
+    return np.where(sizes > 0, inside + 10 * n * (over + (over > 0)), np.inf)
 
 
 class _State:

@@ -67,12 +67,14 @@ def families() -> tuple[dict[str, int], tuple[str, ...], NDArray[np.bool_]]:
 
 
 def _read(name: str) -> dict[str, NDArray[Any]]:
-    from importlib.util import find_spec
+    from importlib.metadata import PackageNotFoundError, distribution
 
-    package = find_spec("lang2vec")
-    if package is None or not package.submodule_search_locations:
-        raise UserError("typology: the package lang2vec is missing; pip install lang2vec")
-    path = Path(package.submodule_search_locations[0]) / "data" / name
+    # Not by import: lang2vec also installs a script bin/lang2vec.py, which hides the package from
+    # every program started out of that folder, `xelm` included.
+    try:
+        path = Path(str(distribution("lang2vec").locate_file(f"lang2vec/data/{name}")))
+    except PackageNotFoundError:
+        raise UserError("typology: lang2vec is missing; pip install lang2vec") from None
     if not path.is_file():
         raise UserError(f"{path}: missing; install lang2vec again")
     with np.load(path, allow_pickle=False) as arrays:

@@ -31,40 +31,42 @@ def pairing(distances: Distances) -> list[Merge]:
     first, so a k between two rounds is reached by pairing only the closest.
     """
     n = len(distances)
-    members = {cluster: [cluster] for cluster in range(n)}
+    clusters, between = list(range(n)), distances.astype(np.float64)
     merges: list[Merge] = []
-    while len(members) > 1:
-        _one_round(distances, members, merges, n)
+    while len(clusters) > 1:
+        pairs = _pairs(between)
+        new = []
+        for left, right in pairs:
+            new.append(n + len(merges))
+            merges.append(Merge(clusters[left], clusters[right], float(between[left, right])))
+        places = [[left, right] for left, right in pairs]
+        for odd in set(range(len(clusters))) - {place for pair in pairs for place in pair}:
+            to_pairs = [float(between[odd, pair].min()) for pair in places]
+            nearest = int(np.argmin(to_pairs))
+            merges.append(Merge(clusters[odd], new[nearest], to_pairs[nearest]))
+            new[nearest] = n + len(merges) - 1
+            places[nearest].append(odd)
+        clusters, between = new, _closest(between, places)
     return merges
 
 
-def _one_round(
-    distances: Distances, members: dict[int, list[int]], merges: list[Merge], n: int
-) -> None:
-    waiting = sorted(members)
-    between = {
-        (a, b): float(distances[np.ix_(members[a], members[b])].min())
-        for place, a in enumerate(waiting)
-        for b in waiting[place + 1 :]
-    }
-    free = set(waiting)
-    for (a, b), distance in sorted(between.items(), key=lambda pair: (pair[1], pair[0])):
-        if a in free and b in free:
-            free -= {a, b}
-            _merge(members, merges, n, Merge(a, b, distance))
-    if free and len(members) > 1:
-        (odd,) = free
-        nearest = min(
-            (float(distances[np.ix_(members[odd], members[other])].min()), other)
-            for other in members
-            if other != odd
-        )
-        _merge(members, merges, n, Merge(odd, nearest[1], nearest[0]))
+def _pairs(between: Distances) -> list[tuple[int, int]]:
+    """All clusters two by two, closest first; the first by number among equals."""
+    rows, columns = np.triu_indices(len(between), 1)
+    free = np.ones(len(between), dtype=bool)
+    pairs = []
+    for place in np.argsort(between[rows, columns], kind="stable").tolist():
+        left, right = int(rows[place]), int(columns[place])
+        if free[left] and free[right]:
+            free[[left, right]] = False
+            pairs.append((left, right))
+    return pairs
 
 
-def _merge(members: dict[int, list[int]], merges: list[Merge], n: int, merge: Merge) -> None:
-    members[n + len(merges)] = members.pop(merge.left) + members.pop(merge.right)
-    merges.append(merge)
+def _closest(between: Distances, places: Sequence[Sequence[int]]) -> Distances:
+    """Distances of joined clusters: those of their closest parts."""
+    rows = np.stack([between[list(parts)].min(axis=0) for parts in places])
+    return np.stack([rows[:, list(parts)].min(axis=1) for parts in places], axis=1)
 
 
 def average(distances: Distances) -> list[Merge]:

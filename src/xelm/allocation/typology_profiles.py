@@ -67,15 +67,16 @@ def _by_hand(language: str, parents: Mapping[str, str]) -> Profile | None:
 
 
 def _candidates(language: str) -> list[str]:
-    """ISO 639-3 codes to look under: of the macro-language, of the canonical form, its own."""
+    """ISO 639-3 codes to look under: of the macro-language, of the canonical form, its own, and
+    retired ones, which the table still has."""
     import langcodes
-    from langcodes.data_dicts import MACROLANGUAGES
+    from langcodes.data_dicts import LANGUAGE_REPLACEMENTS, MACROLANGUAGES
 
-    own = langcodes.Language.get(language)
-    plain = langcodes.Language.get(languages.canonical(language))
-    macro = MACROLANGUAGES.get(own.language) or MACROLANGUAGES.get(plain.language)
-    tags = [macro, plain.language, own.language]
-    return list(dict.fromkeys(_iso3(tag) for tag in tags if tag))
+    own = langcodes.Language.get(language).language
+    plain = langcodes.Language.get(languages.canonical(language)).language
+    macro = MACROLANGUAGES.get(own) or MACROLANGUAGES.get(plain)
+    retired = sorted(old for old, new in LANGUAGE_REPLACEMENTS.items() if new in (own, plain))
+    return list(dict.fromkeys(_iso3(tag) for tag in (macro, plain, own, *retired) if tag))
 
 
 def _iso3(tag: str) -> str:
@@ -112,11 +113,11 @@ def _mean_of_kin(language: str) -> Profile:
     """The mean of the closest relatives with features, those in the same script if there are."""
     script = likely_script(language)
     family, kin = _closest_kin(_candidates(language))
-    same = [code for code in kin if _script(code) == script]
+    same = [code for code in kin if script and _script(code) == script]
     if same:
         return _mean(language, same, f"{family} in script {script}")
     if kin:
-        return _mean(language, kin, family)
+        return _mean(language, kin, f"{family}, in other scripts,")
     same = [code for code in _well_known() if script and _script(code) == script]
     if same:
         return _mean(language, same, f"script {script}")
