@@ -1,8 +1,9 @@
 """How a report came to be: recipe, versions, commit, machines, date. No host name, no path."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import PurePath
 from typing import Any
 
 import yaml
@@ -21,35 +22,59 @@ class Origin:
 
 def origin(files: RunFiles) -> Origin:
     """Read off the run's own files; what is not known is left out."""
-    made = files.made
     facts = {
         "Report written": datetime.now(UTC).strftime("%-d %B %Y, %H:%M UTC"),
-        "Commit": made.get("commit") or "",
-        "Versions": ", ".join(f"{k} {v}" for k, v in (made.get("versions") or {}).items()),
-        "Trained on": "; ".join(_machines(files)),
+        **facts_of(files.made),
+        "Trained on": "; ".join(machines(files.ledgers.values())),
         "FLOPs counted as": _first(files, "flops_formula"),
         "Data orders": str(files.summary["orders"]),
         "Fingerprint of the results": str(files.summary.get("fingerprint", ""))[:16],
     }
-    recipe = made.get("recipe") or {}
-    text = yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True, width=88) if recipe else ""
-    return Origin({key: value for key, value in facts.items() if value}, text)
+    return Origin({key: value for key, value in facts.items() if value}, recipe(files))
 
 
-def _machines(files: RunFiles) -> list[str]:
+def facts_of(made: Mapping[str, Any]) -> dict[str, str]:
+    """Commit and versions of a run.yaml."""
+    found = {
+        "Commit": str(made.get("commit") or ""),
+        "Versions": ", ".join(f"{k} {v}" for k, v in (made.get("versions") or {}).items()),
+    }
+    return {key: value for key, value in found.items() if value}
+
+
+def recipe(files: RunFiles) -> str:
+    """The run's recipe as YAML; a page is read by strangers, so paths lose their folders."""
+    value = without_folders(files.made.get("recipe") or {})
+    if not value:
+        return ""
+    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=88).rstrip()
+
+
+def without_folders(value: Any) -> Any:
+    """Absolute paths anywhere in a recipe become `.../<name>`; all else stays."""
+    if isinstance(value, dict):
+        return {key: without_folders(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [without_folders(item) for item in value]
+    if isinstance(value, str) and (value.startswith(("/", "~")) or value[1:3] == ":\\"):
+        return f".../{PurePath(value.replace(chr(92), '/')).name}"
+    return value
+
+
+def machines(ledgers: Iterable[Mapping[str, Any]]) -> list[str]:
     """Each kind of machine once, with its number of models."""
     counted: dict[str, int] = {}
-    for ledger in files.ledgers.values():
+    for ledger in ledgers:
         text = _machine(ledger.get("hardware") or {})
         if text:
             counted[text] = counted.get(text, 0) + 1
-    return [f"{text} ({count} models)" for text, count in counted.items()]
+    return [f"{text} ({n} model{'s' if n > 1 else ''})" for text, n in counted.items()]
 
 
 def _machine(hardware: Mapping[str, Any]) -> str:
     threads = hardware.get("threads")
-    parts = [hardware.get("gpu"), hardware.get("cpu"), threads and f"{threads} thread"]
-    return ", ".join(str(part) for part in parts if part) + ("s" if (threads or 1) > 1 else "")
+    count = f"{threads} thread{'s' if threads > 1 else ''}" if threads else None
+    return ", ".join(str(p) for p in (hardware.get("gpu"), hardware.get("cpu"), count) if p)
 
 
 def _first(files: RunFiles, key: str) -> str:

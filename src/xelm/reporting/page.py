@@ -66,8 +66,14 @@ def environment() -> Environment:
         duration=accounts.duration,
         size=accounts.size,
         p_value=p_value,
+        cell=markdown_cell,
     )
     return found
+
+
+def markdown_cell(text: str) -> str:
+    """Text that breaks no table and starts no tag."""
+    return " ".join(text.replace("|", "\\|").replace("<", "&lt;").split())
 
 
 def _fair(summary: Mapping[str, Any]) -> bool:

@@ -20,7 +20,7 @@ _MARK = re.compile(r'<meta name="xelm-made-from" content="([0-9a-f]{64})">')
 
 
 def write(run: Path, recipe: "Recipe | None" = None) -> Path:
-    """Write `report.html` of a run that has been evaluated; returns its path.
+    """Write `report.html` of a run that has been evaluated, and the cards of its bundles.
 
     Nothing is done when the page that is there was made of the same files by the same code. The
     recipe is read from the run's own run.yaml; the argument is there for the stages' sake.
@@ -33,8 +33,16 @@ def write(run: Path, recipe: "Recipe | None" = None) -> Path:
     if _made_from(path) != mark:
         from xelm.reporting import page
 
+        _write_cards(Path(run))
         atomic.write_text(path, page.render(files, mark))
     return path
+
+
+def _write_cards(run: Path) -> None:
+    from xelm.reporting import model_card
+
+    for manifest in sorted((run / "bundles").glob("*/xelm.json")):
+        model_card.write(manifest.parent, run)
 
 
 def show(run: Path, recipe: "Recipe | None" = None, console: "Console | None" = None) -> None:
@@ -62,4 +70,4 @@ def _code() -> str:
 
 def _files(root: "resources.abc.Traversable") -> list[Path]:
     folder = Path(str(root))
-    return [p for ending in ("py", "html", "css") for p in folder.rglob(f"*.{ending}")]
+    return [p for ending in ("py", "html", "css", "md") for p in folder.rglob(f"*.{ending}")]

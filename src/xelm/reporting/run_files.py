@@ -66,7 +66,8 @@ class RunFiles:
         digest = hashlib.sha256()
         first = [self.folder / "evaluation" / "summary.json", self.folder / "run.yaml"]
         trees = sorted((self.folder / "allocations").glob("*/*.n*w*k*"))
-        for path in [*first, *self._ledger_paths(), *trees]:
+        bundles = sorted((self.folder / "bundles").glob("*/xelm.json"))
+        for path in [*first, *self._ledger_paths(), *trees, *bundles]:
             if path.is_file():
                 digest.update(path.relative_to(self.folder).as_posix().encode() + b"\0")
                 digest.update(hashlib.sha256(path.read_bytes()).digest())
