@@ -20,7 +20,7 @@ UNIGRAM = Recipe(evaluation=settings(router="unigram", temperature=2.0, top_m=No
 def by_hand(contest: Contest, language: str, temperature: float, top_m: int | None) -> np.ndarray:
     """Bits of each document: the router asked for every prefix anew, probabilities added."""
     data = routing.router_data(contest, "pair")
-    router = routing.router_of(data, "unigram", temperature)
+    router = routing.router_of(data, routing.Choice("unigram", temperature, None))
     shards = contest.heldout
     models = [seed.load(contest.run / "models/pair" / expert) for expert in data.experts]
     bits = []
@@ -95,6 +95,34 @@ def test_the_order_of_experts_is_the_routers(contest: Contest) -> None:
     reading = routing.read(contest, "pair", data.experts, "heldout", "ar")
     swapped = routing.read(contest, "pair", data.experts[::-1], "heldout", "ar")
     assert np.array_equal(reading.logs, swapped.logs[::-1])
-    weights = routing.weights_of(routing.router_of(data, "unigram", 1.0), reading)
+    weights = routing.weights_of(
+        routing.router_of(data, routing.Choice("unigram", 1.0, None)), reading
+    )
     assert weights.shape == (reading.logs.shape[1], len(EXPERTS))
     assert np.allclose(weights.sum(1), 1)
+
+
+def test_a_posterior_is_bayes_over_the_experts_own_likelihoods(contest: Contest) -> None:
+    data = routing.router_data(contest, "pair")
+    reading = routing.read(contest, "pair", data.experts, "heldout", "th")
+    weights = routing.weights_of(
+        routing.router_of(data, routing.Choice("posterior", 1.0, None)), reading
+    )
+    start = 0
+    for length in reading.documents.tokens:
+        logs = reading.logs[:, start : start + length].astype(np.float64)
+        likelihood = np.exp(logs.cumsum(1)[:, :-1] - logs.cumsum(1)[:, :-1].max(0))
+        expected = (likelihood / likelihood.sum(0)).T
+        assert np.allclose(weights[start], 1 / len(EXPERTS))
+        assert np.allclose(weights[start + 1 : start + length], expected, atol=1e-9)
+        start += length
+    assert start == len(weights) and reading.documents.count > 1
+
+
+def test_measure_equals_choosing_one_by_one(contest: Contest) -> None:
+    data = routing.router_data(contest, "pair")
+    choices = [routing.Choice("unigram", t, m) for t in (1.0, 5.0) for m in (1, None)]
+    together = routing.measure(contest, "pair", data, choices, "dev")
+    for choice, found in zip(choices, together, strict=True):
+        assert routing.measure(contest, "pair", data, [choice], "dev") == [found]
+        assert set(found) == set(LANGUAGES)

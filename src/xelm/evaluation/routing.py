@@ -5,7 +5,7 @@ split and no other, and the held-out text is mixed with what it returned.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,13 @@ if TYPE_CHECKING:
     from xelm.ensemble.routers.base import Router
     from xelm.ensemble.routers.data import RouterData
 
-TEMPERATURES = {"tfidf": (0.02, 0.05, 0.1, 0.3, 1.0), "unigram": (0.5, 1.0, 3.0, 10.0)}
+TEMPERATURES = {
+    "tfidf": (0.02, 0.05, 0.1, 0.3, 1.0),
+    "unigram": (0.5, 1.0, 3.0, 10.0),
+    "posterior": (1.0, 3.0, 10.0, 30.0),
+}
+CHEAP = ("tfidf", "unigram")
+"""Kinds that are tried unasked; a posterior would make every expert read every token."""
 KEPT = (2, 4, None)
 """Numbers of experts that a mixture is tried with; None is all."""
 
@@ -36,6 +42,9 @@ class Choice:
     kind: str
     temperature: float
     top_m: int | None
+    """Experts that are mixed; None is all."""
+    exponent: int = 2
+    """Of the distance (tfidf)."""
 
 
 @dataclass(frozen=True)
@@ -76,34 +85,46 @@ def choose(
     contest: Contest, allocation: str, data: "RouterData"
 ) -> tuple[Choice, list[dict[str, Any]]]:
     """The best choice on dev (mean bits per byte over languages), and all that were tried."""
-    dev = [
-        c for c in TokenShards(contest.run / "corpus", "dev").languages if c in contest.languages
+    choices = [
+        Choice(kind, temperature, top_m)
+        for kind, temperature in _routers(contest.settings, data)
+        for top_m in _kept(contest.settings, len(data.experts))
     ]
-    readings = [read(contest, allocation, data.experts, "dev", language) for language in dev]
-    tried: list[dict[str, Any]] = []
-    for kind, temperature in _routers(contest.settings, data):
-        router = router_of(data, kind, temperature)
-        weights = [weights_of(router, reading) for reading in readings]
-        for top_m in _kept(contest.settings, len(data.experts)):
-            pairs = zip(readings, weights, strict=True)
-            found = fmean(_bits_per_byte(reading, w, top_m) for reading, w in pairs)
-            about = {"kind": kind, "temperature": temperature, "top_m": top_m}
-            tried.append({**about, "bits_per_byte": found})
-    best = min(tried, key=lambda one: one["bits_per_byte"])
-    return Choice(best["kind"], best["temperature"], best["top_m"]), tried
+    found = measure(contest, allocation, data, choices, "dev")
+    tried = [
+        {
+            "kind": choice.kind,
+            "temperature": choice.temperature,
+            "top_m": choice.top_m,
+            "bits_per_byte": fmean(table.values()),
+        }
+        for choice, table in zip(choices, found, strict=True)
+    ]
+    best = min(range(len(tried)), key=lambda i: fmean(found[i].values()))
+    return choices[best], tried
+
+
+def measure(
+    contest: Contest, allocation: str, data: "RouterData", choices: Sequence[Choice], split: str
+) -> list[dict[str, float]]:
+    """Bits per byte by language under each choice, on the routed documents of a split."""
+    found: list[dict[str, float]] = [{} for _ in choices]
+    known = TokenShards(contest.run / "corpus", split).languages
+    for language in [code for code in known if code in contest.languages]:
+        reading = read(contest, allocation, data.experts, split, language)
+        for number, choice in enumerate(choices):
+            if number == 0 or replace(choices[number - 1], top_m=choice.top_m) != choice:
+                weights = weights_of(router_of(data, choice), reading)
+            bits = mixed_bits(reading, weights, choice.top_m).sum()
+            found[number][language] = float(bits / reading.documents.bytes.sum())
+    return found
 
 
 def _routers(settings: EvaluationSettings, data: "RouterData") -> Iterator[tuple[str, float]]:
-    kinds = [settings.router] if settings.router else [k for k in TEMPERATURES if _reads(data, k)]
+    kinds = [settings.router] if settings.router else [k for k in CHEAP if k in data.kinds()]
     for kind in kinds:
         for temperature in [settings.temperature] if settings.temperature else TEMPERATURES[kind]:
             yield kind, temperature
-
-
-def _reads(data: "RouterData", kind: str) -> bool:
-    """Can that kind be built, and does it read token ids (a router of words reads text)?"""
-    words = kind == "tfidf" and data.tfidf is not None and data.tfidf.words is not None
-    return kind in data.kinds() and not words
 
 
 def _kept(settings: EvaluationSettings, k: int) -> list[int | None]:
@@ -112,19 +133,25 @@ def _kept(settings: EvaluationSettings, k: int) -> list[int | None]:
     return [m for m in KEPT if m is None or m < k]
 
 
-def router_of(data: "RouterData", kind: str, temperature: float) -> "Router":
+def router_of(data: "RouterData", choice: Choice) -> "Router":
     """A router from its data; UserError when the data holds nothing for that kind."""
     from xelm.ensemble.routers.build import build
     from xelm.ensemble.routing import parse
 
-    return build(parse({"kind": kind, "temperature": temperature}), data)
+    settings = {name: getattr(choice, name) for name in ("kind", "temperature", "exponent")}
+    return build(parse(settings), data)
 
 
 def weights_of(router: "Router", reading: Reading) -> NDArray[np.float64]:
     """Weights of each token [tokens, k], from what stands before it in its document."""
     from xelm.ensemble.mixing import document_weights
 
-    parts = [document_weights(router, ids) for ids in reading.ids if len(ids)]
+    borders = np.cumsum(reading.documents.tokens)[:-1]
+    parts = [
+        document_weights(router, ids, logs if router.needs_likelihood else None)
+        for ids, logs in zip(reading.ids, np.split(reading.logs, borders, axis=1), strict=True)
+        if len(ids)
+    ]
     return np.concatenate([np.zeros((0, len(reading.logs))), *parts])
 
 
@@ -133,10 +160,6 @@ def mixed_bits(reading: Reading, weights: NDArray[np.float64], top_m: int | None
     from xelm.ensemble.mixing import mix
 
     return bits_of(mix(reading.logs, weights, top_m), reading.documents)
-
-
-def _bits_per_byte(reading: Reading, weights: NDArray[np.float64], top_m: int | None) -> float:
-    return float(mixed_bits(reading, weights, top_m).sum() / reading.documents.bytes.sum())
 
 
 @dataclass(frozen=True)
@@ -152,7 +175,7 @@ def route(contest: Contest, allocation: str) -> Routing:
     """top1 and mixture on the held-out text, as chosen on dev."""
     data = router_data(contest, allocation)
     choice, tried = choose(contest, allocation, data)
-    router = router_of(data, choice.kind, choice.temperature)
+    router = router_of(data, choice)
     kept = {allocation + TOP1: 1, allocation + MIXTURE: choice.top_m}
     bits: dict[str, dict[str, Bits]] = {arm: {} for arm in kept}
     first: dict[str, float] = {}

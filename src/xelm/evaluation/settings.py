@@ -16,8 +16,8 @@ class EvaluationSettings(BaseModel):
     """Score `top1` and `mixture` by the router, besides `own`."""
     routed_bytes: int | None = Field(None, gt=0)
     """Bytes a language for matrix and routed arms, on dev and held-out; None is all of them."""
-    router: Literal["tfidf", "unigram"] | None = None
-    """Kind of router; None: chosen on dev."""
+    router: Literal["tfidf", "unigram", "posterior"] | None = None
+    """Kind of router; None: tfidf or unigram, chosen on dev."""
     temperature: float | None = Field(None, gt=0)
     """Of the router's weights; None: chosen on dev."""
     top_m: int | None = Field(None, gt=0)
