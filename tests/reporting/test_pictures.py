@@ -97,6 +97,15 @@ def test_heat_map_frames_what_an_expert_owns(summary: dict[str, Any]) -> None:
     assert {(f.x, f.y) for f in frames} == {(b.x, b.y) for b in blue}
 
 
+def test_a_hundred_languages_become_rows(summary: dict[str, Any]) -> None:
+    matrix = summary["matrix"]["tfidf-8"]
+    for row in (*matrix["bits_per_byte"].values(), matrix["seed"]):
+        row.update({f"x{n:02d}": 2.0 for n in range(84)})
+    scene = heat.forgetting(summary, "tfidf-8")
+    inside(scene)
+    assert scene.height > 100 * 18
+
+
 def test_forgetting_figures_are_percent_against_the_seed(summary: dict[str, Any]) -> None:
     matrix = summary["matrix"]["typology-8"]
     value = 100 * (matrix["bits_per_byte"]["en-es"]["zh"] / matrix["seed"]["zh"] - 1)

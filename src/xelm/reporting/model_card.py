@@ -23,7 +23,7 @@ from xelm.reporting.scale import short
 from xelm.storage import atomic
 
 NAME = "README.md"
-_STALE = "Measured at revision 1; figures of experts that changed since, and of the router, are left out."
+_STALE = "Measured at revision 1; routed figures, and those of experts changed since, are left out."
 
 
 @dataclass(frozen=True)

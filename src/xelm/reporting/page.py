@@ -9,7 +9,6 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from xelm.reporting import accounts, arms, colours, figures, gains, standings
 from xelm.reporting.origin import origin
-from xelm.reporting.pictures.dots import p_value
 from xelm.reporting.pictures.frame import language_name
 from xelm.reporting.run_files import RunFiles
 from xelm.reporting.scale import short, signed
@@ -65,7 +64,6 @@ def environment() -> Environment:
         signed=signed,
         duration=accounts.duration,
         size=accounts.size,
-        p_value=p_value,
         cell=markdown_cell,
     )
     return found

@@ -159,8 +159,9 @@ def _turned(
     title: str,
     width: float,
 ) -> Scene:
-    """Experts as rows; on a phone as columns by number when languages would not fit in one line."""
-    if width >= frame.NARROW or len(experts) >= len(codes):
+    """Experts as rows; as columns where that many languages would not fit beside each other."""
+    room = 30 if width >= frame.NARROW else 6
+    if len(codes) <= room or len(experts) >= len(codes):
         return grid(experts, codes, cells, title, width)
     turned = {(frame.language_name(code), expert): cell for (expert, code), cell in cells.items()}
     return grid([frame.language_name(code) for code in codes], experts, turned, title, width)
