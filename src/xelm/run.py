@@ -82,11 +82,14 @@ class Run:
         """Text -> tokenizer and token shards in `corpus/`."""
         from xelm.corpus.prepare import prepare
 
-        settings = self.recipe.corpus
-        if self.recipe.seed.folder and settings.tokenizer is None:
+        settings, seed = self.recipe.corpus, self.recipe.seed.folder
+        if seed is not None:
+            where = seeding.source(seed)
+            if not (self.folder / "corpus").exists():
+                seeding.require_fit(where, settings.tokenizer)
             # a seed reads with its own tokenizer
-            tokenizer = str(seeding.source(self.recipe.seed.folder))
-            settings = settings.model_copy(update={"tokenizer": tokenizer})
+            own = settings.tokenizer or str(where)
+            settings = settings.model_copy(update={"tokenizer": own})
         with Steps("prepare") as steps:
             prepare(settings, self.folder / "corpus", report=steps.report)
 

@@ -33,6 +33,25 @@ def place(run: Path, recipe: Recipe) -> list[Task]:
     return []
 
 
+def require_fit(seed: str | Path, tokenizer: str | None) -> None:
+    """UserError when the tokenizer to be used has more entries than the seed has embeddings.
+
+    Args:
+        seed: a folder (a hub id is not fetched for this; training checks again).
+        tokenizer: the recipe's own choice; None is the one beside the seed.
+    """
+    config = Path(seed) / "config.json"
+    if not config.is_file():
+        return
+    from xelm.corpus import sample
+    from xelm.corpus import tokenizer as tokenizers
+
+    if tokenizer == "sample":
+        tokenizer = str(sample.seed_folder())
+    rows = int(atomic.read_json(config).get("vocab_size", 0))
+    tokenizers.require_fit(tokenizers.load(tokenizer or seed), rows, str(seed))
+
+
 def _local(where: str | Path) -> Path:
     if isinstance(where, Path):
         return where

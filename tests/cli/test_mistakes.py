@@ -141,6 +141,22 @@ def test_seed_without_a_model(xelm: Xelm, recipe: Path, tmp_path: Path) -> None:
     assert f"{tmp_path}/seed" in error
 
 
+def test_a_tokenizer_that_does_not_fit(xelm: Xelm, recipe: Path, tmp_path: Path) -> None:
+    from xelm.corpus import tokenizer as tokenizers
+    from xelm.models import seed as models
+    from xelm.models.sizes import size
+
+    documents = list(sample.documents("train", ["en", "ru"]))
+    small, large = (tokenizers.train(documents, vocabulary) for vocabulary in (300, 400))
+    model = models.build(size("300k", 300), small)
+    models.save(model, small, tmp_path / "seed", {})
+    large.save_pretrained(tmp_path / "large")
+    settings = [f"seed={{folder: {tmp_path}/seed}}", f"corpus.tokenizer={tmp_path}/large"]
+    error = xelm("run", recipe, "--set", settings[0], "--set", settings[1], *_out(tmp_path))
+    assert "400 entries" in error and "300" in error
+    assert not (tmp_path / "out" / "corpus").exists()
+
+
 def test_no_run_here(xelm: Xelm, tmp_path: Path) -> None:
     for verb in ("prepare", "allocate", "train", "assemble", "evaluate", "report", "status"):
         assert "no run" in xelm(verb, tmp_path)

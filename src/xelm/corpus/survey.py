@@ -139,7 +139,13 @@ class Survey:
                 )
                 + "; check the files and the languages"
             )
-        return self.source.settings.languages or sorted(found)
+        return self.source.settings.languages or sorted(set(found) | self._lost_to_our_split())
+
+    def _lost_to_our_split(self) -> set[str]:
+        """Languages whose few documents all fell into a split that we made of train."""
+        settings = self.source.settings
+        ours = {"dev": settings.dev is None, "heldout": settings.heldout is None}
+        return {code for split, made in ours.items() if made for code in self.documents[split]}
 
     def _require_enough(self) -> None:
         for language in self.languages:
