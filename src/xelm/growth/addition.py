@@ -80,6 +80,8 @@ class Addition:
     def __init__(self, request: Request, say: Say = print) -> None:
         """Look at everything before anything heavy; UserError for what cannot work."""
         self.request, self.say = request, say
+        jobs.require_share("--with-donor", request.with_donor)
+        jobs.require_share("--replay", request.replay)
         self.language = codes.canonical(request.text.language)
         self.name = request.name or self.language
         self.before = manifests.read(request.bundle)
@@ -93,6 +95,7 @@ class Addition:
         )
         identity = fingerprint.of_value(request.identity())
         self.work = self.around.work / f"{self.name}-{identity[:8]}"
+        jobs.settings_for(self.around.bundle / self.before.experts[0].folder, request.settings, 0)
         self.tokenizer = tokenizers.load(request.bundle)
         self.context = request.context or self._context()
 

@@ -6,17 +6,26 @@ allocation made the others. A script that the space never saw has few pieces in 
 says how much of the text the embedding cannot see, and unigram counts are then the ones to trust.
 """
 
+import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xelm.allocation import embedding
 from xelm.allocation.terms import Documents, Pieces, Terms, Words, chunked
+from xelm.corpus import languages as codes
+from xelm.corpus import readers
+from xelm.corpus import tokenizer as tokenizers
+from xelm.corpus.building import build_pairs
 from xelm.corpus.shards import TokenShards
 from xelm.corpus.share import Share
 from xelm.ensemble import fitting
+from xelm.ensemble import manifest as manifests
 from xelm.ensemble.routers.data import RouterData, TfidfData
+from xelm.growth import text
 
 _DOCUMENTS = 5000  # a centroid is a mean: more of them change it in no digit that matters
 
@@ -53,6 +62,26 @@ def fit(data: RouterData, shards: TokenShards, language: str) -> NewColumn:
     if data.tfidf.words is None:
         unseen = _unseen_tokens(data, data.tfidf, counts)
     return NewColumn(language, counts[None], centroid, unseen)
+
+
+def of_files(bundle: Path, patterns: Sequence[str], languages: Sequence[str]) -> list[NewColumn]:
+    """Columns of those languages that the files hold text of; [] without files.
+
+    Text without a language is taken to be in the language, where there is one only.
+    """
+    if not patterns:
+        return []
+    data = RouterData.load(Path(bundle) / manifests.read(bundle).router.folder)
+    wanted = [codes.canonical(code) for code in languages]
+    if len(wanted) == 1:
+        found = text.documents(patterns, wanted[0])
+    else:
+        found = readers.read(patterns, languages=wanted)
+    with tempfile.TemporaryDirectory() as temporary:
+        corpus = Path(temporary) / "corpus"
+        build_pairs((("train", each) for each in found), tokenizers.load(bundle), corpus)
+        shards = TokenShards(corpus, "train")
+        return [fit(data, shards, language) for language in shards.languages]
 
 
 def _centroid(

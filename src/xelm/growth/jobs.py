@@ -48,9 +48,6 @@ def budget(
         replay: share of old languages in what dense with replay reads.
         donor: is there any text of the donor?
     """
-    for name, share in (("--with-donor", with_donor), ("--replay", replay)):
-        if not 0 <= share < 1:
-            raise UserError(f"{name} {share}: a share of the budget; give 0 or more, below 1")
     kin_share = with_donor if donor else 0.0
     total = tokens if tokens is not None else EPOCHS * there / (1 - kin_share)
     new = max(1, round(total * (1 - kin_share) / context))
@@ -59,6 +56,12 @@ def budget(
         round(total * kin_share / context),
         round(new * replay / (1 - replay)),
     )
+
+
+def require_share(name: str, share: float) -> None:
+    """UserError when an option is no share of the budget."""
+    if not 0 <= share < 1:
+        raise UserError(f"{name} {share}: a share of the budget; give 0 or more, below 1")
 
 
 def settings_for(parent: Path, changes: Mapping[str, Any], tokens: int) -> ArmSettings:
