@@ -46,8 +46,8 @@ def texts() -> dict[str, list[str]]:
 @pytest.fixture(scope="session")
 def switching(texts: dict[str, list[str]]) -> str:
     """One text that changes its language five times, and comes back."""
-    parts = [texts[language][index][:60] for index, language in enumerate(SWITCHING)]
-    return " ".join([*parts, texts["en"][7][:60]])
+    parts = [texts[language][index][:28] for index, language in enumerate(SWITCHING)]
+    return " ".join([*parts, texts["en"][7][:28]])
 
 
 def tiny_model(vocabulary: int, torch_seed: int, **changes: Any) -> LlamaForCausalLM:

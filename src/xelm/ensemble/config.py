@@ -53,6 +53,7 @@ class XelmConfig(PreTrainedConfig):  # type: ignore[misc]
     bos_token_id: int | None = None
     eos_token_id: int | list[int] | None = None
     pad_token_id: int | None = None
+    use_cache: bool = True
     router: str | None = None
     temperature: float | None = None
     exponent: int | None = None

@@ -82,6 +82,14 @@ def document_weights(
     return weights
 
 
+NEVER = -1e30
+"""Stands for log 0: added to any log-probability it vanishes, and its gradient is not NaN."""
+
+
+def _log(weight: "torch.Tensor") -> "torch.Tensor":
+    return weight.log().clamp_min(NEVER)
+
+
 def mix_logits(
     parts: "list[tuple[torch.Tensor, torch.Tensor]]",
 ) -> "torch.Tensor":
@@ -94,7 +102,7 @@ def mix_logits(
     total: torch.Tensor | None = None
     for logits, weight in parts:
         wide = logits if logits.dtype == torch.float64 else logits.float()
-        logs = wide.log_softmax(-1) + weight.to(wide.dtype).clamp_min(0).log()[..., None]
+        logs = wide.log_softmax(-1) + _log(weight.to(wide.dtype))[..., None]
         total = logs if total is None else torch.logaddexp(total, logs)
     assert total is not None, "nothing to mix"
     return total

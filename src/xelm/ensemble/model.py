@@ -115,6 +115,21 @@ class XelmForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
     def _is_lazy(self) -> bool:
         return isinstance(self.experts, loading.Resident)
 
+    def train(self, mode: bool = True) -> "XelmForCausalLM":
+        """As any module; refused when only some experts are in memory."""
+        if mode and self._is_lazy:
+            raise UserError("train: experts come and go (resident: n); load with resident='all'")
+        super().train(mode)
+        return self
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Any:
+        """What .to(), .half() and the like go through."""
+        if self._is_lazy:
+            raise UserError(
+                "to: experts come and go (resident: n); give dtype and device_map on loading"
+            )
+        return super()._apply(fn, recurse)
+
     def forward(
         self,
         input_ids: torch.Tensor | None = None,

@@ -12,7 +12,7 @@ import torch
 
 from xelm.ensemble.cache import XelmCache
 from xelm.ensemble.loading import keeps_logits
-from xelm.ensemble.mixing import keep_largest, mix_logits
+from xelm.ensemble.mixing import NEVER, keep_largest, mix_logits
 
 if TYPE_CHECKING:
     from xelm.ensemble.model import XelmForCausalLM
@@ -175,7 +175,7 @@ def _put_alone(
 def _mixed(parts: Sequence[_Part], weights_bqk: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     rows, wanted = weights_bqk.shape[:2]
     some = parts[0].logits_rqv
-    total = torch.full((rows, wanted, some.shape[-1]), -torch.inf, dtype=dtype, device=some.device)
+    total = torch.full((rows, wanted, some.shape[-1]), NEVER, dtype=dtype, device=some.device)
     for part in parts:
         index = torch.tensor(part.rows, device=some.device)
         length = part.logits_rqv.shape[1]

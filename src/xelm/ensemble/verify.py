@@ -72,8 +72,9 @@ def verify_folder(bundle: Path, folder: Path, expected: str, *, hashes: bool = T
     if not folder.is_dir():
         raise contents.DamagedArtefact(f"{folder}: missing; fetch the bundle again")
     listed = contents.read(folder)
+    place = folder.relative_to(bundle).as_posix()
     for relative in listed:
-        manifests.inside(folder, relative, folder / contents.MANIFEST)
+        manifests.inside(bundle, f"{place}/{relative}", folder / contents.MANIFEST)
     for current, _, names in os.walk(folder):
         for name in names:
             path = Path(current, name)
