@@ -142,18 +142,29 @@ class Run:
         sweep.choose_best(self.folder, self.recipe)
 
     def _run_tasks(self, title: str, tasks: Sequence[Task]) -> None:
-        if not tasks:
-            return
-        workers = min(self._workers(), len(tasks))
-        device = self.recipe.launching.device
-        with (
-            LocalPool(workers, self.folder / "logs", device) as pool,
-            View(title, [t.name for t in tasks]) as view,
-        ):
-            pool.run(tasks, view.on_message)
+        launching = self.recipe.launching
+        run_tasks(title, tasks, self.folder / "logs", launching.workers, launching.device)
 
-    def _workers(self) -> int:
-        return worker_count(self.recipe.launching.workers, self.recipe.launching.device)
+
+def run_tasks(
+    title: str,
+    tasks: Sequence[Task],
+    logs: Path,
+    workers: int | None = None,
+    device: str = "cpu",
+) -> None:
+    """Run tasks on this machine's free cores or GPUs, showing how they go."""
+    if not tasks:
+        return
+    count = min(worker_count(workers, device), len(tasks))
+    with LocalPool(count, logs, device) as pool, View(title, [t.name for t in tasks]) as view:
+        pool.run(tasks, view.on_message)
+
+
+def train_one(folder: Path, name: str) -> None:
+    """Train one job of a folder that is no run of ours: a packed expert."""
+    task = Task(name, "xelm.training.loop:train", {"run": str(folder), "name": name})
+    run_tasks("train", [task], Path(folder) / "logs", 1)
 
 
 def _run_yaml(recipe: Recipe) -> str:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from xelm.cli import stages, start, tree
+from xelm.cli import stages, start, travel, tree
 from xelm.errors import UserError
 
 app = typer.Typer(
@@ -33,6 +33,8 @@ app.command(rich_help_panel=_START)(tree.tree)
 app.command(rich_help_panel=_STAGES)(stages.prepare)
 app.command(rich_help_panel=_STAGES)(stages.allocate)
 app.command(rich_help_panel=_STAGES)(stages.train)
+app.command(rich_help_panel=_STAGES)(travel.pack)
+app.command(rich_help_panel=_STAGES)(travel.collect)
 app.command(rich_help_panel=_STAGES)(stages.assemble)
 app.command(rich_help_panel=_STAGES)(stages.evaluate)
 app.command(rich_help_panel=_STAGES)(stages.report)

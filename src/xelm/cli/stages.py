@@ -27,10 +27,12 @@ def train(
     ] = None,
 ) -> None:
     """Train one expert or all; run again, it goes on or says it is done."""
-    from xelm.training import pack
+    from xelm.training import packed
 
-    if pack.is_packed(run):
-        pack.train(run)
+    if packed.fingerprints(run) is not None:
+        from xelm.run import train_one
+
+        train_one(run, packed.job_name(run))
     else:
         _open(run).train([expert] if expert else None)
 

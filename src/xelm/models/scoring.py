@@ -5,6 +5,7 @@ are read in windows of `context` inputs; each window after the first starts half
 and scores only its second half, so every token sees at least half a context. Softmax in float32.
 """
 
+import inspect
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,11 @@ class _Window:
     start: int  # first input, counted in the document with end-of-text in front
     stop: int
     scored_from: int  # targets before this one were scored by the window before
+
+    @property
+    def skipped(self) -> int:
+        """Positions at the window's beginning whose output nobody asks for."""
+        return self.scored_from - self.start
 
 
 def token_log_probabilities(
@@ -43,7 +49,7 @@ def token_log_probabilities(
         for index, document in enumerate(documents)
         for window in _windows(index, len(document), context)
     ]
-    windows.sort(key=lambda window: window.stop - window.start, reverse=True)
+    windows.sort(key=lambda window: (window.start - window.stop, window.skipped))
     vocabulary = model.config.get_text_config().vocab_size
     batch_tokens = max(1, min(batch_tokens, _LOGITS_AT_ONCE // vocabulary))
     for batch in _batches(windows, batch_tokens):
@@ -90,21 +96,29 @@ def _score(
         first = end_of_text if window.start == 0 else document[window.start - 1]
         inputs[row, 0] = first
         inputs[row, 1:width] = document[window.start : window.stop - 1]
-    scores = _target_log_probabilities(model, inputs, targets)
+    skipped = min(window.skipped for window in batch)
+    scores = _target_log_probabilities(model, inputs, targets[:, skipped:])
     for row, window in enumerate(batch):  # padding stands to the right: a causal model ignores it
-        scored = slice(window.scored_from - window.start, window.stop - window.start)
+        scored = slice(window.skipped - skipped, window.stop - window.start - skipped)
         results[window.document][window.scored_from : window.stop] = scores[row, scored]
 
 
 def _target_log_probabilities(model: Any, inputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
     inputs_bt = torch.from_numpy(inputs).to(model.device)
     targets_bt = torch.from_numpy(targets).to(model.device)
-    logits_btv = model(input_ids=inputs_bt, use_cache=False).logits
+    kept = targets.shape[1]
+    few = {"logits_to_keep": kept} if kept < inputs.shape[1] and _keeps(model) else {}
+    logits_btv = model(input_ids=inputs_bt, use_cache=False, **few).logits[:, -kept:]
     losses = torch.nn.functional.cross_entropy(
         logits_btv.float().flatten(0, 1), targets_bt.flatten(), reduction="none"
     )
     scores: np.ndarray = (-losses).view(targets_bt.shape).cpu().numpy()
     return scores
+
+
+def _keeps(model: Any) -> bool:
+    """Can the model leave out the logits that nobody asks for (half of a long document's)?"""
+    return "logits_to_keep" in inspect.signature(model.forward).parameters
 
 
 def bits_per_byte(log_probabilities: Sequence[np.ndarray], text_bytes: int) -> float:
