@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from xelm.cli import stages, start, travel, tree
+from xelm.cli import grow, stages, start, travel, tree
 from xelm.errors import UserError
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app = typer.Typer(
 _START = "Begin here"
 _STAGES = "The stages of a run, each idempotent"
 _USE = "Use an X-ELM"
+_GROW = "Let it grow; what is there stays as it was"
 
 app.command(rich_help_panel=_START)(start.demo)
 app.command(rich_help_panel=_START)(start.run)
@@ -38,6 +39,19 @@ app.command(rich_help_panel=_STAGES)(travel.collect)
 app.command(rich_help_panel=_STAGES)(stages.assemble)
 app.command(rich_help_panel=_STAGES)(stages.evaluate)
 app.command(rich_help_panel=_STAGES)(stages.report)
+
+for verb in (
+    grow.add,
+    grow.remove,
+    grow.upgrade,
+    grow.adopt,
+    grow.log,
+    grow.checkout,
+    grow.prune,
+    grow.publish,
+    grow.lineage,
+):
+    app.command(rich_help_panel=_GROW)(verb)
 
 
 def _version(value: bool) -> None:
