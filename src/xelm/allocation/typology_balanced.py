@@ -21,7 +21,7 @@ Labels = NDArray[np.intp]
 
 EXACT_GROUPS, EXACT_LANGUAGES = 13_000, 16
 """Possible groups and languages up to which the optimum is sought: within half a second."""
-STARTS = 16
+STARTS = 64
 """Random ones; fewer where there are many languages, as each then takes long."""
 
 
@@ -102,7 +102,7 @@ def search(distances: Distances, k: int, limits: Limits, seed: int = 0) -> Label
     generator = np.random.default_rng(seed)
     starts = [_labels(cut(n, tree(distances), k)) for tree in (pairing, average)]
     starts += [
-        generator.permutation(np.arange(n) % k) for _ in range(max(2, min(STARTS, 800 // n)))
+        generator.permutation(np.arange(n) % k) for _ in range(max(2, min(STARTS, 2000 // n)))
     ]
     found = [_improved(start, distances, k, limits) for start in starts]
     return min(found, key=lambda labels: cost(labels, distances, k, limits))

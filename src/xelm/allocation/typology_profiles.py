@@ -6,19 +6,17 @@ Rows of macro-languages (`ara`, `zho`, `swa`, `aze`) are fuller than those of th
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from xelm.allocation.script_distance import likely_script
-from xelm.allocation.typology_features import Features, families, syntax
+from xelm.allocation.typology_features import Features, syntax
+from xelm.allocation.typology_kin import by_family, by_script
 from xelm.corpus import languages
 from xelm.errors import UserError
 
 FEW = 30
-"""Below so many known features of 103 a distance is shaky, and that is told."""
-ENOUGH = 20
-"""A relative needs so many to count in the mean of its family."""
+"""With fewer features known of 103, kin fill the gaps."""
 
 
 @dataclass(frozen=True)
@@ -46,11 +44,19 @@ def profile(language: str, parents: Mapping[str, str] | None = None) -> Profile:
             "language `und`: typology needs to know the language of every document; "
             "label them, give a parent (und: en), or use method tfidf"
         )
-    for code in _candidates(language):
+    candidates = _candidates(language)
+    for code in candidates:
         row = syntax().row(code)
         if row is not None:
-            return Profile(language, row, code, tuple(_doubts(language, code)))
-    return _mean_of_kin(language)
+            return _filled(Profile(language, row, code, _fuller_member(language, code)), candidates)
+    kin = by_family(language, candidates) or by_script(language)
+    if kin is None:
+        raise UserError(
+            f"language {language!r}: no features, relatives or script known; "
+            f"give a parent, e.g. {language}=en"
+        )
+    note = f"{language}: not in the database; {kin} stands in"
+    return Profile(language, kin.features, kin.name, (note,))
 
 
 def _by_hand(language: str, parents: Mapping[str, str]) -> Profile | None:
@@ -87,78 +93,38 @@ def _iso3(tag: str) -> str:
     return "hbs" if tag == "sh" else str(LANGUAGE_ALPHA3.get(tag, tag))
 
 
-def _doubts(language: str, code: str) -> list[str]:
+def _filled(found: Profile, candidates: Sequence[str]) -> Profile:
+    """The profile with the gaps filled by kin where few features are known, and that told."""
+    known, total = int(np.isfinite(found.features).sum()), len(found.features)
+    if known >= FEW:
+        return found
+    told = f"{found.language}: only {known} of {total} features known"
+    kin = by_family(found.language, candidates)
+    if kin is None:
+        return replace(found, notes=(*found.notes, f"{told}, distances are shaky"))
+    return replace(
+        found,
+        features=np.where(np.isfinite(found.features), found.features, kin.features),
+        source=f"{found.source} and {kin.name}",
+        notes=(*found.notes, f"{told}; {kin} fills the gaps"),
+    )
+
+
+def _fuller_member(language: str, code: str) -> tuple[str, ...]:
+    """A note if a member of the macro-language has more features."""
     table = syntax()
     known, total = table.known(code), len(table.names)
-    notes = []
     fuller = [member for member in _members(code) if table.known(member) > known]
-    if fuller:
-        best = max(fuller, key=lambda member: (table.known(member), member))
-        notes.append(
-            f"{language}: the row of {code} knows {known} of {total} features, its member {best} "
-            f"{table.known(best)}; a parent by hand ({language}={best}) would use that"
-        )
-    if known < FEW:
-        notes.append(f"{language}: only {known} of {total} features known, distances are shaky")
-    return notes
+    if not fuller:
+        return ()
+    best = max(fuller, key=lambda member: (table.known(member), member))
+    return (
+        f"{language}: the row of {code} knows {known} of {total} features, its member {best} "
+        f"{table.known(best)}; a parent by hand ({language}={best}) would use that",
+    )
 
 
 def _members(code: str) -> list[str]:
     from langcodes.data_dicts import MACROLANGUAGES
 
     return sorted({_iso3(one) for one, macro in MACROLANGUAGES.items() if _iso3(macro) == code})
-
-
-def _mean_of_kin(language: str) -> Profile:
-    """The mean of the closest relatives with features, those in the same script if there are."""
-    script = likely_script(language)
-    family, kin = _closest_kin(_candidates(language))
-    same = [code for code in kin if script and _script(code) == script]
-    if same:
-        return _mean(language, same, f"{family} in script {script}")
-    if kin:
-        return _mean(language, kin, f"{family}, in other scripts,")
-    same = [code for code in _well_known() if script and _script(code) == script]
-    if same:
-        return _mean(language, same, f"script {script}")
-    raise UserError(
-        f"language {language!r}: no features, relatives or script known; "
-        f"give a parent, e.g. {language}=en"
-    )
-
-
-def _mean(language: str, codes: Sequence[str], of: str) -> Profile:
-    table = syntax()
-    rows = table.values[[table.rows[code] for code in codes]]
-    known = np.isfinite(rows)
-    sums = np.where(known, rows, 0).sum(axis=0)
-    counts = known.sum(axis=0)
-    mean = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
-    shown = ", ".join(codes[:5]) + (", ..." if len(codes) > 5 else "")
-    note = f"{language}: not in the database; the mean of {of} stands in ({len(codes)}: {shown})"
-    return Profile(language, mean, f"mean of {of}", (note,))
-
-
-def _closest_kin(candidates: Sequence[str]) -> tuple[str, list[str]]:
-    """The smallest family with languages that have features, and those languages."""
-    rows, names, member = families()
-    row = next((rows[code] for code in candidates if code in rows and member[rows[code]].any()), -1)
-    if row < 0:
-        return "", []
-    of_row = np.flatnonzero(member[row])
-    smallest_first = of_row[np.argsort(member[:, of_row].sum(axis=0), kind="stable")]
-    well_known = _well_known()
-    for column in smallest_first:
-        kin = [code for code in well_known if member[rows[code], column]]
-        if kin:
-            return names[column], kin
-    return "", []
-
-
-def _well_known() -> list[str]:
-    table = syntax()
-    return sorted(code for code in table.rows if table.known(code) >= ENOUGH)
-
-
-def _script(code: str) -> str | None:
-    return likely_script(code) if languages.is_known(code) else None
