@@ -3,12 +3,11 @@
 What is minimised: the sum over languages of the mean distance to the others of their group. A
 limit is minded first: whatever a group is over it costs more than any distance, so that the best
 there is comes out where no grouping fits. A search swaps and moves languages from several starts;
-where there are few possible groups the exact optimum is then sought (typology_optimum.py).
+with few languages the exact optimum is then sought (typology_optimum.py).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import comb
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +18,9 @@ from xelm.allocation.typology_optimum import optimum
 Floats = NDArray[np.float64]
 Labels = NDArray[np.intp]
 
-EXACT_GROUPS, EXACT_LANGUAGES = 13_000, 16
-"""Possible groups and languages up to which the optimum is sought: within half a second."""
-STARTS = 64
+EXACT = 16
+"""Languages up to which the optimum is sought: a second; each more would double that."""
+STARTS = 32
 """Random ones; fewer where there are many languages, as each then takes long."""
 
 
@@ -39,10 +38,6 @@ class Limits:
         """How far groups of these weights are outside, as a part of the limit."""
         outside: Floats = np.maximum(held - self.most, 0) + np.maximum(self.least - held, 0)
         return np.where(outside > 1e-9 * self.most, outside / self.most, 0)
-
-    def possible(self, n: int) -> int:
-        """How many different groups of n languages there are."""
-        return sum(comb(n, size) for size in self.sizes)
 
 
 def by_languages(n: int, k: int) -> Limits:
@@ -65,7 +60,7 @@ def balanced(distances: Distances, k: int, limits: Limits) -> tuple[list[Merge],
     """
     n = len(distances)
     labels = search(distances, k, limits)
-    if n <= EXACT_LANGUAGES and limits.possible(n) <= EXACT_GROUPS:
+    if n <= EXACT:
         labels = improved_to_optimum(labels, distances, k, limits)
     apart = np.where(labels[:, None] == labels[None, :], 0.0, 2.0)  # distances are at most 1
     merges = average(distances + apart)
@@ -102,7 +97,7 @@ def search(distances: Distances, k: int, limits: Limits, seed: int = 0) -> Label
     generator = np.random.default_rng(seed)
     starts = [_labels(cut(n, tree(distances), k)) for tree in (pairing, average)]
     starts += [
-        generator.permutation(np.arange(n) % k) for _ in range(max(2, min(STARTS, 2000 // n)))
+        generator.permutation(np.arange(n) % k) for _ in range(max(2, min(STARTS, 1000 // n)))
     ]
     found = [_improved(start, distances, k, limits) for start in starts]
     return min(found, key=lambda labels: cost(labels, distances, k, limits))
