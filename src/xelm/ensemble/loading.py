@@ -143,6 +143,7 @@ def load(
     held: Any = Resident(loaders, few) if few else [loader() for loader in loaders]
     model = cls(config, held, data, routing)
     model.bundle = bundle
+    model.context = _context(bundle / manifest.expert(names[0]).folder)
     model.generation_config = _generation_config(bundle, model.generation_config)
     model.eval()
     return model
@@ -207,6 +208,15 @@ def fetch(name: str | Path, **hub: Any) -> Path:
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{name}: no such folder, nor found on the hub ({reason})") from error
+
+
+def _context(folder: Path) -> int | None:
+    """The window length in an expert's ledger."""
+    from xelm.storage import atomic
+
+    path = folder / "ledger.json"
+    ledger = atomic.read_json(path) if path.is_file() else {}
+    return ledger.get("context") if isinstance(ledger, dict) else None
 
 
 def _generation_config(bundle: Path, default: Any) -> Any:

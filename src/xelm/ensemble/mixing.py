@@ -70,6 +70,8 @@ def document_weights(
     """
     import torch
 
+    if not np.size(ids):
+        return np.zeros((0, len(router.experts)))
     if router.needs_likelihood:
         assert log_probabilities is not None, "a posterior router needs log-probabilities"
         logs_btk = torch.as_tensor(np.asarray(log_probabilities)).double().T[None]

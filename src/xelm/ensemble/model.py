@@ -66,6 +66,8 @@ class XelmForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
         self.router_data = data
         self.bundle: Path | None = None
         """The folder it was loaded from."""
+        self.context: int | None = None
+        """Window length the experts were trained on, where their ledgers say."""
         self.expert_weights: torch.Tensor | None = None
         """Of the last call, [b, q, k]: who spoke, and how loud."""
         self.route_by(routing or Routing())

@@ -18,7 +18,9 @@ _LOGITS_AT_ONCE = 48_000_000  # elements: bounds memory for large vocabularies
 
 
 @dataclass(frozen=True, slots=True)
-class _Window:
+class Window:
+    """Inputs start .. stop - 1 of a document, of whose targets those from `scored_from` count."""
+
     document: int
     start: int  # first input, counted in the document with end-of-text in front
     stop: int
@@ -44,32 +46,47 @@ def token_log_probabilities(
     like length share a batch of about `batch_tokens` positions.
     """
     results = [np.zeros(len(document), dtype=np.float32) for document in documents]
-    windows = [
+    chosen = [
         window
         for index, document in enumerate(documents)
-        for window in _windows(index, len(document), context)
+        for window in windows(index, len(document), context)
     ]
-    windows.sort(key=lambda window: (window.start - window.stop, window.skipped))
-    vocabulary = model.config.get_text_config().vocab_size
-    batch_tokens = max(1, min(batch_tokens, _LOGITS_AT_ONCE // vocabulary))
-    for batch in _batches(windows, batch_tokens):
-        _score(model, documents, batch, end_of_text, results)
+    score_windows(
+        model, documents, chosen, results, end_of_text=end_of_text, batch_tokens=batch_tokens
+    )
     return results
 
 
-def _windows(document: int, tokens: int, context: int) -> Iterator[_Window]:
+def score_windows(
+    model: Any,
+    documents: Sequence[np.ndarray],
+    chosen: Sequence[Window],
+    results: Sequence[np.ndarray],
+    *,
+    end_of_text: int,
+    batch_tokens: int = 4096,
+) -> None:
+    """Score the targets that these windows count, into `results` (one array a document)."""
+    ordered = sorted(chosen, key=lambda window: (window.start - window.stop, window.skipped))
+    vocabulary = model.config.get_text_config().vocab_size
+    batch_tokens = max(1, min(batch_tokens, _LOGITS_AT_ONCE // vocabulary))
+    for batch in _batches(ordered, batch_tokens):
+        _score(model, documents, batch, end_of_text, results)
+
+
+def windows(document: int, tokens: int, context: int) -> Iterator[Window]:
     """Input i of a document is the token before target i; targets are its `tokens` ids."""
     if tokens == 0:
         return
     stop = min(context, tokens)
-    yield _Window(document, 0, stop, 0)
+    yield Window(document, 0, stop, 0)
     stride = max(1, context // 2)
     while stop < tokens:
         done, stop = stop, min(stop + stride, tokens)
-        yield _Window(document, max(0, done + stride - context), stop, done)
+        yield Window(document, max(0, done + stride - context), stop, done)
 
 
-def _batches(windows: Sequence[_Window], batch_tokens: int) -> Iterator[Sequence[_Window]]:
+def _batches(windows: Sequence[Window], batch_tokens: int) -> Iterator[Sequence[Window]]:
     start = 0
     while start < len(windows):
         longest = windows[start].stop - windows[start].start
@@ -82,9 +99,9 @@ def _batches(windows: Sequence[_Window], batch_tokens: int) -> Iterator[Sequence
 def _score(
     model: Any,
     documents: Sequence[np.ndarray],
-    batch: Sequence[_Window],
+    batch: Sequence[Window],
     end_of_text: int,
-    results: list[np.ndarray],
+    results: Sequence[np.ndarray],
 ) -> None:
     length = max(window.stop - window.start for window in batch)
     inputs = np.full((len(batch), length), end_of_text, dtype=np.int64)
@@ -109,8 +126,9 @@ def _target_log_probabilities(model: Any, inputs: np.ndarray, targets: np.ndarra
     kept = targets.shape[1]
     few = {"logits_to_keep": kept} if kept < inputs.shape[1] and _keeps(model) else {}
     logits_btv = model(input_ids=inputs_bt, use_cache=False, **few).logits[:, -kept:]
+    wide_btv = logits_btv if logits_btv.dtype == torch.float64 else logits_btv.float()
     losses = torch.nn.functional.cross_entropy(
-        logits_btv.float().flatten(0, 1), targets_bt.flatten(), reduction="none"
+        wide_btv.flatten(0, 1), targets_bt.flatten(), reduction="none"
     )
     scores: np.ndarray = (-losses).view(targets_bt.shape).cpu().numpy()
     return scores
