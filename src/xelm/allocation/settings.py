@@ -26,6 +26,10 @@ class AllocationSettings(BaseModel):
     """typology: part of the distance that is the scripts' rather than the grammar's."""
     limit: Literal["languages", "tokens"] = "languages"
     """typology, balanced: what a group's size is counted in."""
+    slack: float = Field(default=0.1, ge=0)
+    """typology, balanced by tokens: room above equal parts."""
+    parents: dict[str, str] = Field(default={})
+    """typology: language -> the language whose features stand in for its own."""
 
     terms: Literal["pieces", "words"] = "pieces"
     """tfidf: the tokenizer's pieces, or words as published."""
@@ -59,7 +63,7 @@ def _differs(settings: AllocationSettings, key: str, field: FieldInfo) -> bool:
 
 
 _OWN: dict[str, set[str]] = {
-    "typology": {"pairing", "script_weight", "limit"},
+    "typology": {"pairing", "script_weight", "limit", "slack", "parents"},
     "tfidf": {"terms", "dimensions", "balance", "starts", "sample"},
     "language": set(),
     "random": set(),

@@ -32,6 +32,8 @@ def allocate(
         settings.pairing,
         tokens if settings.limit == "tokens" else None,
         settings.script_weight,
+        settings.slack,
+        settings.parents,
     )
     for note in grouping.notes:
         say(note)

@@ -13,13 +13,12 @@ from xelm.storage import atomic, fingerprint
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from xelm.config import Recipe
 
 NAME = "report.html"
 _MARK = re.compile(r'<meta name="xelm-made-from" content="([0-9a-f]{64})">')
 
 
-def write(run: Path, recipe: "Recipe | None" = None) -> Path:
+def write(run: Path, recipe: object = None) -> Path:
     """Write `report.html` of a run that has been evaluated, and the cards of its bundles.
 
     Nothing is done when the page that is there was made of the same files by the same code. The
@@ -45,7 +44,7 @@ def _write_cards(run: Path) -> None:
         model_card.write(manifest.parent, run)
 
 
-def show(run: Path, recipe: "Recipe | None" = None, console: "Console | None" = None) -> None:
+def show(run: Path, recipe: object = None, console: "Console | None" = None) -> None:
     """Print the results of a run; the first line is the headline with the budget statement."""
     terminal.show(RunFiles(Path(run)).summary, console)
 
