@@ -13,6 +13,7 @@ from xelm.corpus import shards, tokenizer
 from xelm.corpus.documents import Document
 from xelm.corpus.share import Share
 from xelm.models import seed
+from xelm.storage import atomic
 from xelm.training.job import Job, plan
 from xelm.training.settings import ArmSettings
 
@@ -70,6 +71,15 @@ def tiny_model(layers: int = 1) -> LlamaForCausalLM:
 def run(made_run: Path, tmp_path: Path) -> Path:
     """A fresh copy of the tiny run."""
     return Path(shutil.copytree(made_run, tmp_path / "run"))
+
+
+@pytest.fixture
+def deep(run: Path) -> Path:
+    """The tiny run with a seed of four layers."""
+    pieces = tokenizer.load(run / "corpus/tokenizer")
+    with atomic.folder(run / "models/seed", replace=True) as folder:
+        seed.write_into(folder, tiny_model(layers=4), pieces, {})
+    return run
 
 
 SETTINGS = ArmSettings(

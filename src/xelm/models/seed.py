@@ -38,7 +38,6 @@ def config(size: Size, tokenizer: Any) -> LlamaConfig:
         tie_word_embeddings=True,
         bos_token_id=boundary,
         eos_token_id=boundary,
-        pad_token_id=boundary,
         initializer_range=0.02,
         dtype="bfloat16",
     )
@@ -48,7 +47,11 @@ def build(size: Size, tokenizer: Any, torch_seed: int = 0) -> LlamaForCausalLM:
     """A freshly initialised Llama in bfloat16, the same for the same seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(torch_seed)
-        return LlamaForCausalLM(config(size, tokenizer)).to(torch.bfloat16)
+        model = LlamaForCausalLM(config(size, tokenizer))
+    for parameter in model.parameters():  # not `.to`: the rotary table must stay float32
+        parameter.data = parameter.data.to(torch.bfloat16)
+    model.generation_config.pad_token_id = end_of_text(tokenizer)
+    return model
 
 
 def load(folder_or_hub_id: str | Path, dtype: torch.dtype | None = None) -> Any:

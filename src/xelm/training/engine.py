@@ -99,8 +99,7 @@ class Engine:
         for start in range(0, len(windows), self.micro_batch):
             inputs, targets = self._micro_batch(windows[start : start + self.micro_batch])
             loss = self._loss(inputs, targets, scale)
-            gradients = torch.autograd.grad(loss, self.master.parameters)
-            self.master.accumulate(gradients, first=start == 0)
+            self.master.collect(loss, first=start == 0)
             total += loss.detach()
         self.master.update(learning_rate, clip)
         return total

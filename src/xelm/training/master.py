@@ -6,6 +6,7 @@ master weight and 8 of optimizer state per parameter, 18 in all.
 """
 
 from collections.abc import Iterable
+from functools import partial
 
 import torch
 
@@ -27,7 +28,8 @@ class MasterWeights:
         same = self._weights.dtype == torch.float32
         self._master = self._weights if same else self._weights.float()
         self._gradient = torch.zeros_like(self._master)
-        self._gradients = self._views(self._gradient)
+        for parameter, view in zip(self.parameters, self._views(self._gradient), strict=True):
+            parameter.register_post_accumulate_grad_hook(partial(self._take, view))
         self._pulls: list[tuple[slice, float, torch.Tensor]] = []
         self._groups = [self._master[:matrices], self._master[matrices:]]
         for group, gradient in zip(
@@ -51,12 +53,21 @@ class MasterWeights:
         matrices.update(betas=betas, eps=eps, weight_decay=weight_decay)
         vectors.update(betas=betas, eps=eps, weight_decay=0.0)
 
-    def accumulate(self, gradients: Iterable[torch.Tensor], first: bool) -> None:
-        """Add gradients (in the order of `parameters`), or set them when `first`."""
+    def collect(self, loss: torch.Tensor, first: bool) -> None:
+        """Backward: add the gradients of `loss` to the sum, or begin the sum when `first`.
+
+        Each gradient is added and freed as soon as it is there, so that without compilation the
+        low-precision gradients never stand in memory together.
+        """
         if first:
-            torch._foreach_copy_(self._gradients, list(gradients))
-        else:
-            torch._foreach_add_(self._gradients, list(gradients))
+            self._gradient.zero_()
+        loss.backward()
+
+    @staticmethod
+    def _take(view: torch.Tensor, parameter: torch.Tensor) -> None:
+        assert parameter.grad is not None
+        view.add_(parameter.grad)
+        parameter.grad = None
 
     def update(self, learning_rate: float, clip: float) -> torch.Tensor:
         """One AdamW step from the gradient sum; returns its norm before clipping (no sync)."""

@@ -1,0 +1,232 @@
+"""Checkpoints under fire: damage has a name, the one before is used, nothing is lost."""
+
+import errno
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from xelm.errors import UserError
+from xelm.storage.lock import Held, Lock
+from xelm.training import checkpoint
+from xelm.training.events import Event, Notice, Progress, Stopped, ignore
+from xelm.training.job import Job
+from xelm.training.loop import train
+
+NAME = "pair/en-sw"
+DAMAGES = {
+    "flipped": lambda file: _flip(file),
+    "truncated": lambda file: file.write_bytes(file.read_bytes()[:-7]),
+    "missing": lambda file: file.unlink(),
+}
+
+
+def _flip(file: Path) -> None:
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 4
+    file.write_bytes(data)
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return load_file(run / "models" / NAME / "model.safetensors")
+
+
+def equal(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> bool:
+    return all(torch.equal(left[name], right[name]) for name in left)
+
+
+@pytest.fixture
+def whole(made_run: Path, planned: Callable[..., Job], run: Path, tmp_path: Path) -> Path:
+    """The job's uninterrupted result, in a copy of the run."""
+    planned()
+    copy = Path(shutil.copytree(run, tmp_path / "whole"))
+    train(copy, NAME)
+    return copy
+
+
+def stop_at(run: Path, step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train until `step` and be stopped."""
+    monkeypatch.setattr("xelm.training.watch._REPORT_SECONDS", 0.0)
+
+    def report(event: Event) -> None:
+        if isinstance(event, Progress) and event.step == step:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Stopped):
+        train(run, NAME, report=report)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("name", ["state.safetensors", "state.json"])
+def test_a_damaged_checkpoint_is_refused_by_name_and_the_one_before_used(
+    whole: Path,
+    run: Path,
+    planned: Callable[..., Job],
+    monkeypatch: pytest.MonkeyPatch,
+    damage: str,
+    name: str,
+) -> None:
+    planned()
+    stop_at(run, 3, monkeypatch)
+    stop_at(run, 6, monkeypatch)
+    folder = run / "training" / NAME / "checkpoints"
+    assert sorted(path.name for path in folder.iterdir()) == ["00000003", "00000006"]
+    DAMAGES[damage](folder / "00000006" / name)
+    events: list[Event] = []
+    train(run, NAME, report=events.append)
+    notices = [event.message for event in events if isinstance(event, Notice)]
+    assert any("00000006" in text and name in text for text in notices)
+    assert any("from step 3" in text for text in notices)
+    assert equal(weights(whole), weights(run))
+
+
+def test_two_checkpoints_are_kept(
+    run: Path, planned: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned(checkpoint_seconds=0)
+    stop_at(run, 5, monkeypatch)
+    folder = run / "training" / NAME / "checkpoints"
+    assert sorted(path.name for path in folder.iterdir()) == ["00000004", "00000005"]
+
+
+def test_a_full_disk_keeps_the_old_checkpoint_and_training_goes_on(
+    whole: Path, run: Path, planned: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned(checkpoint_seconds=0)
+    saved, real = [], checkpoint.save
+
+    def save(folder: Path, step: int, *rest: object) -> None:
+        if 3 <= step <= 6:
+            raise OSError(errno.ENOSPC, "no space left on device")
+        saved.append(step)
+        real(folder, step, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(checkpoint, "save", save)
+    events: list[Event] = []
+    train(run, NAME, report=events.append)
+    assert saved == [1, 2, 7, 8, 9]
+    assert sum("no room" in e.message for e in events if isinstance(e, Notice)) == 4
+    assert equal(weights(whole), weights(run))
+
+
+def test_a_full_disk_at_the_end_waits_for_room(
+    whole: Path, run: Path, planned: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned()
+    tries, real = [], checkpoint.atomic.folder
+    monkeypatch.setattr("xelm.training.session._WAIT_SECONDS", 0.01)
+
+    def folder(path: Path, **more: bool):  # type: ignore[no-untyped-def]
+        tries.append(path)
+        if len(tries) < 3:
+            raise OSError(errno.ENOSPC, "no space left on device")
+        return real(path, **more)
+
+    monkeypatch.setattr("xelm.training.session.atomic.folder", folder)
+    train(run, NAME)
+    assert len(tries) == 3
+    assert equal(weights(whole), weights(run))
+
+
+def test_too_little_disk_is_said_before_the_first_step(
+    run: Path, planned: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned()
+    usage = shutil._ntuple_diskusage(10**9, 10**9, 1000)  # type: ignore[attr-defined]
+    monkeypatch.setattr("xelm.storage.disk.shutil.disk_usage", lambda path: usage)
+    with pytest.raises(UserError, match="training pair/en-sw needs"):
+        train(run, NAME)
+
+
+def test_only_one_worker_trains_an_expert(run: Path, planned: Callable[..., Job]) -> None:
+    planned()
+    with Lock(run / "training" / NAME / "lock"), pytest.raises(Held, match=str(os.getpid())):
+        train(run, NAME)
+
+
+CHANGES = {
+    "models/seed/config.json": "models/seed",
+    "corpus/train/en/tokens.bin": "tokens.bin",
+    "corpus/tokenizer/tokenizer.json": "tokenizer.json",
+}
+
+
+@pytest.mark.parametrize("file", CHANGES)
+def test_changed_files_under_a_checkpoint_are_named(
+    run: Path, planned: Callable[..., Job], monkeypatch: pytest.MonkeyPatch, file: str
+) -> None:
+    planned()
+    stop_at(run, 3, monkeypatch)
+    _flip(run / file)
+    with pytest.raises(UserError, match=CHANGES[file]):
+        train(run, NAME)
+
+
+def test_another_seed_or_other_settings_under_a_checkpoint_are_named(
+    run: Path, planned: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned()
+    stop_at(run, 3, monkeypatch)
+    planned(learning_rate=5e-3)
+    with pytest.raises(UserError, match=r"job\.json \(job\): changed since"):
+        train(run, NAME)
+    planned()
+    planned("pair/ru")
+    train(run, "pair/ru")
+    shutil.rmtree(run / "models/seed")
+    shutil.copytree(run / "models/pair/ru", run / "models/seed")
+    with pytest.raises(UserError, match=r"models/seed \(seed\): changed since"):
+        train(run, NAME)
+
+
+KILLER = """
+import os, random, signal, sys, time
+from pathlib import Path
+import torch
+from xelm.training import events, loop
+import xelm.training.session, transformers.models.llama.modeling_llama
+run, name, threads, kills = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+chance = random.Random(5)
+begun = killed = 0
+while not (Path(run) / "models" / name).exists():
+    child = os.fork()  # before any computing here, so that no threads are lost
+    if child == 0:
+        torch.set_num_threads(threads)
+        loop.train(run, name)
+        os._exit(0)
+    begun += 1
+    if begun <= kills:
+        time.sleep(chance.uniform(0.0, 0.8))
+        try:
+            os.kill(child, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+    killed += os.waitpid(child, 0)[1] != 0
+print(killed)
+"""
+
+
+@pytest.mark.parametrize("kills", [6, pytest.param(30, marks=pytest.mark.slow)])
+def test_killed_at_random_moments_the_result_is_the_same_to_the_bit(
+    run: Path, planned: Callable[..., Job], tmp_path: Path, kills: int
+) -> None:
+    planned(checkpoint_seconds=0, windows=40 * max(1, kills // 6))
+    whole = Path(shutil.copytree(run, tmp_path / "whole"))
+    train(whole, NAME)
+    arguments = [str(run), NAME, str(torch.get_num_threads()), str(kills)]
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLER, *arguments], stdout=subprocess.PIPE, text=True, check=True
+    ).stdout
+    assert int(killed) >= kills // 2
+    assert equal(weights(whole), weights(run))
+
+
+def test_latest_of_nothing_is_nothing(tmp_path: Path) -> None:
+    assert checkpoint.latest(tmp_path / "none", "job", ignore) is None
