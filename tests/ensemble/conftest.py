@@ -71,6 +71,12 @@ def tiny_model(vocabulary: int, torch_seed: int, **changes: Any) -> LlamaForCaus
 
 
 @pytest.fixture(scope="session")
+def make_model() -> Any:
+    """`tiny_model` for tests, which must not import a conftest: several have that name."""
+    return tiny_model
+
+
+@pytest.fixture(scope="session")
 def counts(tokenizer: Any, encode: Any) -> dict[str, np.ndarray]:
     """Piece counts of the reader's train passages by language."""
     return {

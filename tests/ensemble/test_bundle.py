@@ -27,10 +27,8 @@ GROUPS = {"de-en": ("de", "en"), "hi": ("hi",), "zh": ("zh",)}
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory, tokenizer: Any) -> Path:
+def run(tmp_path_factory: pytest.TempPathFactory, tokenizer: Any, make_model: Any) -> Path:
     """A run that is trained: corpus, one allocation, a seed, three experts."""
-    from conftest import tiny_model
-
     folder = tmp_path_factory.mktemp("run")
     languages = [language for group in GROUPS.values() for language in group]
     splits = {split: sample.documents(split, languages) for split in ("train", "dev", "heldout")}  # type: ignore[arg-type]
@@ -45,7 +43,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, tokenizer: Any) -> Path:
         folder / "allocations" / "typology-3" / "allocation.json", {"experts": experts}
     )
     for number, name in enumerate(["seed", *(f"typology-3/{name}" for name in GROUPS)]):
-        model = tiny_model(len(tokenizer), number)
+        model = make_model(len(tokenizer), number)
         seed.save(model, tokenizer, folder / "models" / name, {"job": name})
     return folder
 
@@ -221,21 +219,23 @@ def test_a_damaged_bundle_is_refused_by_name(bundle: Path, tmp_path: Path, damag
 
 
 def test_experts_of_another_shape_or_tokenizer_are_refused(
-    experts_on_disk: dict[str, Path], router_data: Any, tmp_path: Path, tokenizer: Any
+    experts_on_disk: dict[str, Path],
+    router_data: Any,
+    tmp_path: Path,
+    tokenizer: Any,
+    make_model: Any,
 ) -> None:
-    from conftest import tiny_model
-
     from xelm.corpus import tokenizer as tokenizers
 
     data = router_data({"en-es": ("en",), "hi": ("hi",)})
     good = Part("en-es", experts_on_disk["en-es"], {"en": 1})
     wide = tmp_path / "wide"
-    seed.save(tiny_model(len(tokenizer), 9, hidden_size=64), tokenizer, wide, {})
+    seed.save(make_model(len(tokenizer), 9, hidden_size=64), tokenizer, wide, {})
     with pytest.raises(UserError, match=r"config\.json: hidden_size is 64, 32"):
         create(tmp_path / "a", [good, Part("hi", wide, {"hi": 1})], data, Routing())
     other = tmp_path / "other"
     foreign = tokenizers.train(sample.documents("train", ["ru"]), 600)
-    seed.save(tiny_model(600, 9), foreign, other, {})
+    seed.save(make_model(600, 9), foreign, other, {})
     with pytest.raises(UserError, match=r"tokenizer\.json: not the tokenizer of"):
         create(tmp_path / "b", [good, Part("hi", other, {"hi": 1})], data, Routing())
     assert not (tmp_path / "a").exists() and not (tmp_path / "b").exists()
