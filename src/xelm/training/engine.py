@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from xelm.errors import UserError
 from xelm.models import attention
 from xelm.training import llama, machine
 from xelm.training.llama import LlamaForward
@@ -38,13 +39,12 @@ class Engine:
         from transformers import AutoModelForCausalLM
 
         machine.prepare()
+        self.tell: Callable[[str], None] = lambda message: None
         self.context, self.micro_batch, self.device = context, micro_batch, torch.device(device)
         self.model = AutoModelForCausalLM.from_config(
             config, dtype=dtype, attn_implementation=_attention(config, self.device)
         ).to(self.device)
         self.model.train()
-        if activation_checkpointing:
-            self.model.gradient_checkpointing_enable({"use_reentrant": False})
         adapt(self.model)
         named = [(plain_name(name), p) for name, p in self.model.named_parameters()]
         self.master = MasterWeights([item for item in named if item[1].requires_grad])
@@ -55,6 +55,8 @@ class Engine:
         self._forward: LlamaForward | None = None
         if llama.fits(config):
             self._forward = LlamaForward(self.model, context, activation_checkpointing)
+        elif activation_checkpointing:
+            self.model.gradient_checkpointing_enable({"use_reentrant": False})
         self._loss = self._summed_loss
         if compile:
             self._loss = torch.compile(
@@ -93,7 +95,21 @@ class Engine:
         return self.master.weights() | {n: p.detach() for n, p in self._frozen.items()}
 
     def step(self, windows: np.ndarray, learning_rate: float, clip: float = 1.0) -> torch.Tensor:
-        """One update on `windows` [n, context + 1] of ids; mean loss in nats per token, 0-dim."""
+        """One update on `windows` [n, context + 1] of ids; mean loss in nats per token, 0-dim.
+
+        When a GPU's memory is too small for a micro-batch, it is halved for good and the step
+        begins again; UserError when even one window does not fit.
+        """
+        while True:
+            try:
+                total = self._gradients(windows)
+                break
+            except torch.OutOfMemoryError as error:
+                self._halve(error)
+        self.master.update(learning_rate, clip)
+        return total
+
+    def _gradients(self, windows: np.ndarray) -> torch.Tensor:
         scale = torch.tensor(1.0 / (len(windows) * self.context), device=self.device)
         total = torch.zeros((), device=self.device)
         for start in range(0, len(windows), self.micro_batch):
@@ -101,8 +117,18 @@ class Engine:
             loss = self._loss(inputs, targets, scale)
             self.master.collect(loss, first=start == 0)
             total += loss.detach()
-        self.master.update(learning_rate, clip)
         return total
+
+    def _halve(self, error: torch.OutOfMemoryError) -> None:
+        if self.micro_batch == 1:
+            raise UserError(
+                "one window does not fit into the device's memory; set activation_checkpointing, "
+                "a shorter context or a smaller model"
+            ) from error
+        self.micro_batch //= 2
+        self.tell(f"out of memory: going on with micro-batches of {self.micro_batch} windows")
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
 
     def _micro_batch(self, windows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         ids = torch.zeros(self.micro_batch, self.context + 1, dtype=torch.int64)

@@ -129,7 +129,7 @@ class MasterWeights:
         """The inverse of `checkpoint`, after `step` updates; tensors may come one at a time."""
         for group in self._groups:
             self._optimizer.state[group] = {
-                "step": torch.tensor(float(step)),
+                "step": torch.tensor(float(step), device=group.device),
                 "exp_avg": torch.zeros_like(group),
                 "exp_avg_sq": torch.zeros_like(group),
             }

@@ -44,6 +44,7 @@ class Session:
     def resume(self) -> None:
         """Load the newest whole checkpoint, or the parent's weights for step 0."""
         settings = self.job.settings
+        self.engine.tell = lambda message: self.report(Notice(self.job.name, message))
         found = checkpoint.latest(self.folder / "checkpoints", self.job.name, self.report)
         if found is not None:
             paths = self.inputs.paths
