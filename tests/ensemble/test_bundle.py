@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from xelm.corpus import building, sample
 from xelm.corpus.shards import TokenShards
@@ -92,12 +93,45 @@ def test_the_router_counts_what_each_expert_read(run: Path, tmp_path: Path) -> N
         assert str(column.language) in column.expert
     router = build(Routing(), data)
     held = TokenShards(run / "corpus", "heldout")
-    import torch
-
     for language in held.languages:
         ids_bt = torch.tensor(held.document(language, 0).astype(np.int64))[None]
         best = data.experts[int(router.weights(ids_bt)[0, -1].argmax())]
         assert language in best
+
+
+def test_the_seed_answers_when_nothing_fits(run: Path, tmp_path: Path, encode: Any) -> None:
+    assemble(run, "typology-3", tmp_path / "bundle")
+    for kind in ("unigram", "tfidf"):
+        model = XelmForCausalLM.from_pretrained(tmp_path / "bundle")
+        if kind not in model.router_data.bounds:
+            continue  # this allocation saved no embedding
+        assert model.names[-1] == "seed"
+        known = [d.text for d in sample.documents("heldout", ["de", "en", "hi", "zh"])]
+        asked = 0
+        for ids in encode(known):
+            weights = model.router.weights(torch.tensor(ids)[None])
+            asked += int((weights[0, :, -1] > 0).any())
+        assert asked <= 0.1 * len(known)
+        foreign = [d.text for d in sample.documents("heldout", ["he", "el", "ko"])]
+        for ids in encode(foreign):
+            assert model.router.weights(torch.tensor(ids)[None])[0, -1, -1] == 1.0
+        with model.routed(kind="uniform"):
+            model(torch.tensor([[5, 6, 7]]))
+            assert model.expert_weights[0, 0].tolist() == pytest.approx([1 / 3, 1 / 3, 1 / 3, 0])
+        with model.routed(kind="posterior"):
+            model.generate(torch.tensor([[5, 6, 7]]), max_new_tokens=3)
+            assert model.expert_weights[0, -1, -1] == 0
+    proud = XelmForCausalLM.from_pretrained(tmp_path / "bundle", abstain=False)
+    assert len(proud.names) == 3
+
+
+def test_a_bundle_with_its_seed_is_saved_whole(run: Path, tmp_path: Path) -> None:
+    assemble(run, "typology-3", tmp_path / "bundle")
+    XelmForCausalLM.from_pretrained(tmp_path / "bundle").save_pretrained(tmp_path / "copy")
+    assert verify(tmp_path / "copy") == manifests.read(tmp_path / "bundle")
+    XelmForCausalLM.from_pretrained(tmp_path / "bundle").half().save_pretrained(tmp_path / "half")
+    made = verify(tmp_path / "half")
+    assert made.revision == 2 and made.history[-1]["experts"][-1] == "seed"
 
 
 def _truncate(bundle: Path) -> Path:

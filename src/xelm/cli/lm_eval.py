@@ -1,4 +1,4 @@
-"""`xelm lm-eval BUNDLE --tasks ...`: the evaluation harness, for a model it cannot import itself."""
+"""`xelm lm-eval BUNDLE --tasks ...`: the evaluation harness on a model it does not know."""
 
 from pathlib import Path
 from typing import Annotated, Any

@@ -16,6 +16,7 @@ from xelm.ensemble import fitting
 from xelm.ensemble.manifest import (
     FORMAT,
     NAME,
+    SEED,
     ExpertEntry,
     FileEntry,
     Manifest,
@@ -122,7 +123,7 @@ def create(
         parts: the experts, in the order of `data.experts`.
         data: what the router is made of.
         routing: how the bundle routes by default.
-        seed: what all branched from; only its fingerprint is kept.
+        seed: what all branched from; it goes with the experts, to answer when none fits.
         replace: over a bundle that is there.
 
     Raises:
@@ -148,7 +149,7 @@ def create(
             format=FORMAT,
             revision=1,
             experts=[_add_expert(folder, part) for part in parts],
-            seed=SeedEntry(fingerprint=_fingerprint(seed)) if seed else None,
+            seed=_add_seed(folder, seed),
             router=add_router(folder, data, routing),
             tokenizer=tokenizer,
             files=own_files(folder),
@@ -170,6 +171,12 @@ def _written(config: Any) -> dict[str, Any]:
     """config.json without the routing fields that nobody set."""
     value: dict[str, Any] = config.to_dict()
     return {key: item for key, item in value.items() if item is not None}
+
+
+def _add_seed(bundle: Path, seed: Path | None) -> SeedEntry | None:
+    if seed is None:
+        return None
+    return SeedEntry(fingerprint=_fingerprint(seed), folder=add_folder(bundle, seed, SEED))
 
 
 def _add_expert(bundle: Path, part: Part) -> ExpertEntry:

@@ -30,7 +30,7 @@ class XelmCache(Cache):  # type: ignore[misc]
         """The router's; None means it must be made again from the text."""
         self.settled_bk: torch.Tensor | None = None
         """Weights that stay (`route_every: sequence`), not-a-number in rows not settled yet."""
-        self.pending: list[torch.Tensor] = []
+        self.pending: list[torch.Tensor | None] = []
         """Posterior routing: each expert's log-probabilities of the next token [b, v]."""
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
@@ -168,7 +168,7 @@ class XelmCache(Cache):  # type: ignore[misc]
         self.real_bs = None if self.real_bs is None else self.real_bs[index]
         self.settled_bk = None if self.settled_bk is None else self.settled_bk[index]
         self.state = None if self.state is None else self.state.select(index)
-        self.pending = [logs_bv[index] for logs_bv in self.pending]
+        self.pending = [None if logs is None else logs[index] for logs in self.pending]
         self.groups = {
             expert: [new for group in groups if (new := _moved(group, sources)) is not None]
             for expert, groups in self.groups.items()

@@ -25,6 +25,7 @@ _ROUTING = (
     "router",
     "temperature",
     "exponent",
+    "abstain",
     "top_m",
     "negligible",
     "route_every",
@@ -57,6 +58,7 @@ class XelmConfig(PreTrainedConfig):  # type: ignore[misc]
     router: str | None = None
     temperature: float | None = None
     exponent: int | None = None
+    abstain: bool | None = None
     top_m: int | None = None
     negligible: float | None = None
     route_every: str | None = None

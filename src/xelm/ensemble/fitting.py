@@ -1,8 +1,8 @@
 """Routers of an allocation: columns from its shares, counts from the train shards, and the
 embedding and centroids that the allocation saved, where it did."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +12,19 @@ from numpy.typing import NDArray
 from xelm.corpus import tokenizer as tokenizers
 from xelm.corpus.shards import TokenShards
 from xelm.corpus.share import Share
+from xelm.ensemble.routers.abstaining import learn_bound
+from xelm.ensemble.routers.build import abstaining, build
 from xelm.ensemble.routers.columns import Column
 from xelm.ensemble.routers.data import RouterData, TfidfData, UnigramData
-from xelm.ensemble.routing import Routing
+from xelm.ensemble.routing import Kind, Routing
 from xelm.errors import UserError
 from xelm.storage import atomic
 
 _LEAST_SHARE = 0.02
 """A language's tokens with one expert, below which they are an accident of clustering."""
 _COUNTED_AT_ONCE = 1 << 22
+_DEV_DOCUMENTS, _DEV_TOKENS = 500, 2048
+"""Of each language, from which the bound of what fits is learnt."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ def fit(run: Path, allocation: Allocation, experts: Sequence[str]) -> RouterData
     counts = [
         piece_counts(shares[column.expert], shards, str(column.language)) for column in columns
     ]
-    return RouterData(
+    data = RouterData(
         experts=tuple(experts),
         languages=by_language(tokens),
         silent=(shards.end_of_text,),
@@ -66,6 +70,32 @@ def fit(run: Path, allocation: Allocation, experts: Sequence[str]) -> RouterData
         unigram=UnigramData(columns, np.stack(counts)),
         extra={"allocation": allocation.name, "corpus": shards.fingerprint},
     )
+    return replace(data, bounds=learn_bounds(data, TokenShards(Path(run) / "corpus", "dev")))
+
+
+def learn_bounds(data: RouterData, dev: TokenShards) -> dict[str, float]:
+    """kind -> fit below which nothing fits, from the dev documents of the languages that are owned.
+
+    Words have none: their fit would need the text again at every token.
+    """
+    kinds: list[Kind] = ["unigram"]
+    if data.tfidf is not None and data.tfidf.words is None:
+        kinds.append("tfidf")
+    bounds: dict[str, float] = {}
+    for kind in kinds:
+        settings = Routing(kind=kind)
+        router = abstaining(settings, data, build(settings, data), 0.0)
+        fits = [router.worst_fit(ids) for ids in _dev_documents(data, dev)]
+        if (bound := learn_bound(fits)) is not None:
+            bounds[kind] = bound
+    return bounds
+
+
+def _dev_documents(data: RouterData, dev: TokenShards) -> Iterator[NDArray[Any]]:
+    for language in dev.languages:
+        if language in data.languages:
+            for index in range(min(dev.count(language), _DEV_DOCUMENTS)):
+                yield dev.document(language, index)[:_DEV_TOKENS]
 
 
 def embedding(run: Path, allocation: Allocation, experts: Sequence[str]) -> TfidfData | None:

@@ -129,15 +129,18 @@ def load(
     verify_folder(bundle, router_folder, manifest.router.fingerprint, hashes=verify)
     data = RouterData.load(router_folder)
     names = list(experts) if experts is not None else [e.name for e in manifest.experts]
-    loaders = [
-        _loader(bundle, manifest.expert(name), dtype or torch_dtype, for_experts, verify)
-        for name in names
-    ]
+    how = {"dtype": dtype or torch_dtype or "auto", **for_experts}
+    chosen = [manifest.expert(name) for name in names]
+    loaders = [_loader(bundle, e.folder, e.fingerprint, how, verify) for e in chosen]
     for name in set(data.experts) - set(names):
         data = data.without(name)
     data = _ordered(data, names, router_folder)
     routing = parse({**manifest.router.settings, "kind": manifest.router.kind})
     routing = routing.override(**config.routing_changes())
+    seed = manifest.seed
+    if routing.abstain and data.bounds and len(names) > 1 and seed and seed.folder:
+        loaders.append(_loader(bundle, seed.folder, seed.fingerprint, how, verify))
+        data = data.with_fallback(manifests.SEED)
     config.name_or_path = str(pretrained_model_name_or_path)
     few = None if resident == "all" else _number(resident)
     held: Any = Resident(loaders, few) if few else [loader() for loader in loaders]
@@ -166,23 +169,22 @@ def _ordered(data: RouterData, names: Sequence[str], folder: Path) -> RouterData
 
 
 def _loader(
-    bundle: Path, entry: manifests.ExpertEntry, dtype: Any, arguments: dict[str, Any], verify: bool
+    bundle: Path, relative: str, fingerprint: str, how: dict[str, Any], verify: bool
 ) -> Callable[[], Any]:
-    folder = bundle / entry.folder
-    verify_folder(bundle, folder, entry.fingerprint, hashes=False)
+    folder = bundle / relative
+    verify_folder(bundle, folder, fingerprint, hashes=False)
 
     def load_expert() -> Any:
         from transformers import AutoModelForCausalLM
 
-        verify_folder(bundle, folder, entry.fingerprint, hashes=verify)
+        verify_folder(bundle, folder, fingerprint, hashes=verify)
         try:
             model = AutoModelForCausalLM.from_pretrained(
                 folder,
-                dtype=dtype or "auto",
                 local_files_only=True,
                 use_safetensors=True,
                 trust_remote_code=False,
-                **arguments,
+                **how,
             )
         except (OSError, ValueError) as error:
             reason = str(error).splitlines()[0]

@@ -18,6 +18,8 @@ from xelm.storage.lock import Lock
 NAME = "xelm.json"
 FORMAT = 1
 REVISIONS = "revisions"
+SEED = "seed"
+"""Name of the seed where it stands among experts."""
 _LOCK = ".xelm.lock"
 _SAFE_NAME = r"^[^\x00-\x1f/\\]{1,100}$"
 
@@ -123,6 +125,8 @@ def parse(value: Any, path: Path) -> Manifest:
     names = [expert.name for expert in manifest.experts]
     if len(set(names)) != len(names):
         raise UserError(f"{path}: two experts of one name; fetch the bundle again")
+    if SEED in names:
+        raise UserError(f"{path}: an expert is called {SEED!r}, as only the seed may be")
     for relative in [*(folder for folder, _ in manifest.folders()), *manifest.files]:
         inside(path.parent, relative, path)
     return manifest

@@ -7,7 +7,7 @@ so: a bundle never lies about its bytes.
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ import torch
 
 from xelm.ensemble import bundle as bundles
 from xelm.ensemble import manifest as manifests
-from xelm.ensemble.manifest import ExpertEntry, Manifest
+from xelm.ensemble.manifest import Manifest
 from xelm.errors import UserError
 from xelm.storage import atomic, fingerprint
 
@@ -60,7 +60,7 @@ def save_model(model: "XelmForCausalLM", out: Path) -> None:
         raise UserError("save_pretrained: this model was not loaded from a bundle; create one")
     source = Path(model.bundle)
     manifest = manifests.read(source)
-    changed = [] if model._is_lazy else _changed(model, manifest)
+    changed = [] if model._is_lazy else _changed(model, source, manifest)
     if changed and out.resolve() == source.resolve():
         raise UserError(f"{out}: experts have changed since they were loaded; save elsewhere")
     left_out = {entry.name for entry in manifest.experts} - set(model.names)
@@ -71,30 +71,47 @@ def save_model(model: "XelmForCausalLM", out: Path) -> None:
         )
     copy(source, out, manifest)
     if changed:
-        entries = {entry.name: entry for entry in manifest.experts}
-        for index, name in changed:
-            entries[name] = _write_expert(model.experts[index], entries[name], source, out)
-        names = [name for _, name in changed]
-        manifests.swap(
-            out,
-            manifest.revision,
-            manifest.model_copy(
-                update={
-                    "revision": manifest.revision + 1,
-                    "experts": list(entries.values()),
-                    "history": [*manifest.history, bundles.event("save", experts=names)],
-                }
-            ),
+        manifests.swap(out, manifest.revision, _rewritten(model, manifest, changed, source, out))
+
+
+def _rewritten(
+    model: "XelmForCausalLM", manifest: Manifest, changed: Sequence[int], source: Path, out: Path
+) -> Manifest:
+    """The next revision, with the changed experts' new folders, which are written here."""
+    entries = _entries(manifest)
+    for index in changed:
+        name = model.names[index]
+        folder, fingerprint_ = _write(
+            model.experts[index], name, source / entries[name].folder, out
         )
+        new = {"folder": folder, "fingerprint": fingerprint_}
+        entries[name] = entries[name].model_copy(update=new)
+    event = bundles.event("save", experts=[model.names[index] for index in changed])
+    return manifest.model_copy(
+        update={
+            "revision": manifest.revision + 1,
+            "experts": [entries[expert.name] for expert in manifest.experts],
+            "seed": entries.get(manifests.SEED, manifest.seed),
+            "history": [*manifest.history, event],
+        }
+    )
 
 
-def _changed(model: "XelmForCausalLM", manifest: Manifest) -> list[tuple[int, str]]:
-    """(index, name) of experts whose tensors are not those of their files."""
-    assert model.bundle is not None
+def _entries(manifest: Manifest) -> dict[str, Any]:
+    """Name -> entry of the experts, and of the seed if the bundle carries it."""
+    entries: dict[str, Any] = {entry.name: entry for entry in manifest.experts}
+    if manifest.seed is not None and manifest.seed.folder is not None:
+        entries[manifests.SEED] = manifest.seed
+    return entries
+
+
+def _changed(model: "XelmForCausalLM", source: Path, manifest: Manifest) -> list[int]:
+    """Indices of experts whose tensors are not those of their files."""
+    entries = _entries(manifest)
     return [
-        (index, name)
+        index
         for index, name in enumerate(model.names)
-        if not _same(model.experts[index], model.bundle / manifest.expert(name).folder)
+        if not _same(model.experts[index], source / entries[name].folder)
     ]
 
 
@@ -113,19 +130,18 @@ def _same(expert: Any, folder: Path) -> bool:
     return True
 
 
-def _write_expert(expert: Any, entry: ExpertEntry, source: Path, out: Path) -> ExpertEntry:
-    """A changed expert as a new folder, with the small files of the old one."""
+def _write(expert: Any, name: str, old: Path, out: Path) -> tuple[str, str]:
+    """A changed expert as a new folder, with the small files of the old; path and fingerprint."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "expert"
         with atomic.folder(folder) as inside:
-            for path in (source / entry.folder).iterdir():
+            for path in old.iterdir():
                 weights = path.suffix == ".safetensors" or path.name.endswith(".index.json")
                 if path.is_file() and not weights and path.name != "manifest.json":
                     shutil.copyfile(path, inside / path.name)
             expert.save_pretrained(inside)
-        relative = bundles.add_folder(out, folder, entry.name)
-    name = fingerprint.of_folder(out / relative)
-    return entry.model_copy(update={"folder": relative, "fingerprint": name})
+        relative = bundles.add_folder(out, folder, name)
+    return relative, fingerprint.of_folder(out / relative)
 
 
 def push_model(

@@ -26,6 +26,8 @@ class Routing(BaseModel):
     """Expert -> weight (fixed)."""
     language: str | None = None
     """The known language (language)."""
+    abstain: bool = True
+    """Let the seed answer when nothing fits (unigram, tfidf), where the bundle carries it."""
     top_m: int | None = Field(None, ge=1)
     """Experts mixed at a time; None mixes all whose weight is not negligible."""
     negligible: float = Field(1e-6, ge=0, lt=1)

@@ -194,39 +194,50 @@ def run_likelihood(
     every = block.ids_bt.new_ones((block.rows, block.ids_bt.shape[1], 1)).double()
     whole = Block(block.ids_bt, block.mask_bs, block.positions_bt, 0)
     one = torch.eye(k, dtype=torch.float64, device=block.ids_bt.device)
-    logits = []
-    for index in range(k):
+    logits: list[torch.Tensor | None] = [None] * k  # None: the router gives it no chance
+    for index in (router.prior > 0).nonzero().flatten().tolist():
         weights = every * one[index]
         ran = (
             run_once(model.experts, whole, weights)
             if cache is None
             else run_cached(model.experts, whole, weights, cache)
         )
-        logits.append(ran)
+        logits[index] = ran
     state = router.start(block.rows) if cache is None or cache.state is None else cache.state
     logs_btk = _read_likelihood(logits, block, cache)
     weights, state = router.step_likelihood(state, logs_btk)
     if cache is not None:
         cache.state = state
-        cache.pending = [part[:, -1].float().log_softmax(-1) for part in logits]
+        cache.pending = [None if p is None else _wide(p[:, -1]).log_softmax(-1) for p in logits]
     routing = model.routing
     weights = keep_largest(weights[:, -block.wanted :], routing.top_m, routing.negligible)
-    kept = [(part[:, -block.wanted :], weights[..., i]) for i, part in enumerate(logits)]
+    kept = [
+        (part[:, -block.wanted :], weights[..., index])
+        for index, part in enumerate(logits)
+        if part is not None
+    ]
     return mix_logits(kept), weights
 
 
+def _wide(logits: torch.Tensor) -> torch.Tensor:
+    return logits if logits.dtype == torch.float64 else logits.float()
+
+
 def _read_likelihood(
-    logits: Sequence[torch.Tensor], block: Block, cache: XelmCache | None
+    logits: Sequence[torch.Tensor | None], block: Block, cache: XelmCache | None
 ) -> torch.Tensor:
     """log p(token | before) of the call's tokens under each expert [b, t, k]; 0 where unknown."""
     ids, mask = block.ids_bt, block.new_mask_bt
     result = torch.zeros((*ids.shape, len(logits)), dtype=torch.float64, device=ids.device)
     for index, part in enumerate(logits):
+        if part is None:
+            continue
         if ids.shape[1] > 1:
-            logs = part[:, :-1].float().log_softmax(-1)
+            logs = _wide(part[:, :-1]).log_softmax(-1)
             result[:, 1:, index] = logs.gather(-1, ids[:, 1:, None])[..., 0].double()
-        if cache is not None and cache.pending:
-            result[:, 0, index] = cache.pending[index].gather(-1, ids[:, :1])[:, 0].double()
+        before = cache.pending[index] if cache is not None and cache.pending else None
+        if before is not None:
+            result[:, 0, index] = before.gather(-1, ids[:, :1])[:, 0].double()
     if mask is not None:  # a row's first token has nothing before it
         before = torch.nn.functional.pad(mask[:, :-1], (1, 0), value=0)
         if cache is not None and cache.pending:

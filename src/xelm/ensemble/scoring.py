@@ -134,9 +134,9 @@ class _Scorer:
         self, unit: Sequence[_Stretch]
     ) -> Iterator[tuple[_Stretch, NDArray[np.float64], NDArray[np.float64]]]:
         """Log-probabilities and weights of each stretch."""
-        k = len(self.model.names)
         if self.model.router.needs_likelihood and self.owners is None:
-            logs = self._run(unit, [np.ones((s.last - s.first, k)) for s in unit])
+            asked = (self.model.router.prior > 0).double().cpu().numpy()
+            logs = self._run(unit, [np.tile(asked, (s.last - s.first, 1)) for s in unit])
             weights = [self._judge(s, part) for s, part in zip(unit, logs, strict=True)]
         else:
             weights = [self._weigh(stretch) for stretch in unit]

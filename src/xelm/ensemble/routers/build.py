@@ -3,12 +3,15 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
+
+from xelm.ensemble.routers.abstaining import Abstaining
 from xelm.ensemble.routers.base import Router
 from xelm.ensemble.routers.constant import Fixed, Language, Uniform
 from xelm.ensemble.routers.data import RouterData
 from xelm.ensemble.routers.posterior import Posterior
 from xelm.ensemble.routers.tfidf import Tfidf
-from xelm.ensemble.routers.unigram import Unigram
+from xelm.ensemble.routers.unigram import Unigram, log_probabilities
 from xelm.ensemble.routing import Routing
 from xelm.errors import UserError
 
@@ -27,12 +30,30 @@ def build(settings: Routing, data: RouterData) -> Router:
             f"router {kind!r}: this bundle holds no data for it; it has {', '.join(data.kinds())}"
         )
     temperature = settings.temperature or _TEMPERATURES.get(kind, 1.0)
-    return _BUILDERS[kind](settings, data, temperature)
+    router = _BUILDERS[kind](settings, data, temperature)
+    if settings.abstain and data.fallback is not None and kind in data.bounds:
+        return abstaining(settings, data, router, data.bounds[kind])
+    return router
+
+
+def abstaining(settings: Routing, data: RouterData, router: Router, bound: float) -> Abstaining:
+    """A learnt router (unigram, or tfidf over pieces) with a bound on its fit."""
+    if isinstance(router, Unigram):
+        assert data.unigram is not None
+        counts = torch.from_numpy(data.unigram.counts)
+        return Abstaining(
+            router, data.silent, log_probabilities(counts, settings.smoothing).mean(0), bound
+        )
+    assert isinstance(router, Tfidf), "only learnt routers have a fit"
+    return Abstaining(router, data.silent, torch.zeros(len(router.vectors)), bound)
+
+
+def _even(data: RouterData) -> torch.Tensor:
+    """The same weight for every expert, none for the fallback."""
+    return torch.tensor([float(name != data.fallback) for name in data.experts])
 
 
 def _tfidf(settings: Routing, data: RouterData, temperature: float) -> Router:
-    import torch
-
     about = data.tfidf
     assert about is not None
     vectors = torch.from_numpy(about.idf).double()[:, None] * torch.from_numpy(about.rows).double()
@@ -51,8 +72,6 @@ def _tfidf(settings: Routing, data: RouterData, temperature: float) -> Router:
 
 
 def _unigram(settings: Routing, data: RouterData, temperature: float) -> Router:
-    import torch
-
     assert data.unigram is not None
     return Unigram(
         data.experts,
@@ -65,11 +84,11 @@ def _unigram(settings: Routing, data: RouterData, temperature: float) -> Router:
 
 
 def _posterior(settings: Routing, data: RouterData, temperature: float) -> Router:
-    return Posterior(data.experts, temperature=temperature)
+    return Posterior(data.experts, _even(data), temperature=temperature)
 
 
 def _uniform(settings: Routing, data: RouterData, temperature: float) -> Router:
-    return Uniform(data.experts)
+    return Uniform(data.experts, _even(data))
 
 
 def _fixed(settings: Routing, data: RouterData, temperature: float) -> Router:

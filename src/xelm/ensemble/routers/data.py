@@ -55,6 +55,14 @@ class RouterData:
     tfidf: TfidfData | None = None
     unigram: UnigramData | None = None
     extra: dict[str, Any] = field(default_factory=dict)
+    bounds: dict[str, float] = field(default_factory=dict)
+    """kind -> fit below which the fallback answers, learnt on dev."""
+    fallback: str | None = None
+    """The last of `experts` when it is the seed, which owns nothing; set on loading."""
+
+    def with_fallback(self, name: str) -> "RouterData":
+        """The same with the seed as one more member that is asked when nothing fits."""
+        return replace(self, experts=(*self.experts, name), fallback=name)
 
     def kinds(self) -> list[str]:
         """The kinds that can be built from this."""
@@ -139,6 +147,7 @@ class RouterData:
             "languages": self.languages,
             "silent": list(self.silent),
             "extra": self.extra,
+            "bounds": self.bounds,
         }
         if self.tfidf is not None:
             for name in ("idf", "rows", "centroids"):
@@ -189,6 +198,7 @@ class RouterData:
             tfidf,
             unigram,
             value["extra"],
+            value["bounds"],
         )
 
 

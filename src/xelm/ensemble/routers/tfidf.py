@@ -30,6 +30,7 @@ class Tfidf(Router):
     kind: ClassVar[str] = "tfidf"
     vectors: torch.Tensor
     centroids: torch.Tensor
+    lengths: torch.Tensor
     owners: torch.Tensor
 
     def __init__(
@@ -50,6 +51,7 @@ class Tfidf(Router):
         self.exponent = exponent
         self.register_buffer("vectors", vectors.double(), persistent=False)
         self.register_buffer("centroids", centroids.double(), persistent=False)
+        self.register_buffer("lengths", self.centroids.square().sum(-1), persistent=False)
         self.register_buffer("owners", owners, persistent=False)
 
     @property
@@ -65,9 +67,13 @@ class Tfidf(Router):
         """Softmax over columns of minus distance to the power e over T, summed by owner."""
         norm = torch.linalg.vector_norm(sums, dim=-1, keepdim=True)
         unit = sums / norm.clamp_min(torch.finfo(torch.float64).tiny)
-        squared = (
-            1.0 + self.centroids.square().sum(-1) - 2.0 * (unit @ self.centroids.T)
-        ).clamp_min(0)
+        squared = (1.0 + self.lengths - 2.0 * (unit @ self.centroids.T)).clamp_min(0)
         distance = squared if self.exponent == 2 else squared.square()
         weights = torch.softmax(-distance / self.temperature, dim=-1) @ self.owners
         return torch.where(norm > 0, weights, self.prior)
+
+    def cosines(self, sums: torch.Tensor) -> torch.Tensor:
+        """Of the prefix with each centroid, [..., c]."""
+        norm = torch.linalg.vector_norm(sums, dim=-1, keepdim=True) * self.lengths.sqrt()
+        smallest = torch.finfo(torch.float64).tiny
+        return torch.div(sums @ self.centroids.T, norm.clamp_min(smallest))

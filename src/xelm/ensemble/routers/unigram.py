@@ -1,8 +1,7 @@
 """Naive Bayes over pieces: the running sum of log p(piece | column), plus the log prior.
 
 The same cost as the embedding (one gather, one running sum), sharper on short text, and a new
-language is one new row of counts. p = (count + a * background) / (total + a): the pieces a column
-never saw fall back to a background in which every piece has at least a little, so that nothing is
+language is one new row of counts. p = (count + a) / (total + a * vocabulary), so that nothing is
 impossible.
 """
 
@@ -22,7 +21,7 @@ class Unigram(Router):
     Args:
         counts: how often each column's text holds each piece, [c, v].
         silent: ids that say nothing (end-of-text).
-        smoothing: a above, in tokens of pseudo-text.
+        smoothing: a above.
         temperature: divides the sum of log-likelihoods; 1 is Bayes.
     """
 
@@ -45,7 +44,8 @@ class Unigram(Router):
         prior = column_sums.prior(columns)
         super().__init__(experts, prior @ owners)
         self.temperature = require_positive("temperature", temperature)
-        logs = log_likelihood_ratios(counts, require_positive("smoothing", smoothing))
+        logs = log_probabilities(counts, require_positive("smoothing", smoothing))
+        logs = logs - logs.mean(0, keepdim=True)  # the softmax ignores what all columns share
         logs[:, list(silent)] = 0.0
         self.register_buffer("logs", logs.T.contiguous(), persistent=False)
         self.register_buffer("log_prior", prior.log(), persistent=False)
@@ -65,11 +65,7 @@ class Unigram(Router):
         return torch.softmax(self.log_prior + sums / self.temperature, dim=-1) @ self.owners
 
 
-def log_likelihood_ratios(counts: torch.Tensor, smoothing: float) -> torch.Tensor:
-    """log p(piece | column) [c, v] float64, minus its mean over columns (softmax ignores it)."""
-    counts = counts.double()
-    total = counts.sum(1, keepdim=True)
-    background = torch.full_like(counts[:1], 1.0 / counts.shape[1])
-    weight = smoothing * counts.shape[1]
-    logs = ((counts + weight * background) / (total + weight)).log()
-    return logs - logs.mean(0, keepdim=True)
+def log_probabilities(counts: torch.Tensor, smoothing: float) -> torch.Tensor:
+    """log p(piece | column) [c, v], float64, every piece seen `smoothing` times more."""
+    seen = counts.double() + smoothing
+    return (seen / seen.sum(1, keepdim=True)).log()
