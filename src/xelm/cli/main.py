@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from xelm.cli import grow, stages, start, travel, tree
+from xelm.cli import generate, grow, lm_eval, stages, start, travel, tree, verify
 from xelm.errors import UserError
 
 app = typer.Typer(
@@ -40,6 +40,9 @@ app.command(rich_help_panel=_STAGES)(stages.assemble)
 app.command(rich_help_panel=_STAGES)(stages.evaluate)
 app.command(rich_help_panel=_STAGES)(stages.report)
 
+app.command(rich_help_panel=_USE)(generate.generate)
+app.command(rich_help_panel=_USE)(verify.verify)
+app.command(rich_help_panel=_USE, name="lm-eval")(lm_eval.lm_eval)
 for verb in (
     grow.add,
     grow.remove,
