@@ -12,6 +12,7 @@ from xelm.allocation.columns import routing_file
 from xelm.allocation.result import Allocation
 from xelm.corpus import shards, tokenizer
 from xelm.corpus.share import Share
+from xelm.ensemble import manifest as manifests
 from xelm.ensemble.bundle import assemble
 from xelm.storage import atomic
 
@@ -70,8 +71,15 @@ def bundle(run: Path) -> Path:
 
 @pytest.fixture
 def lone(bundle: Path, tmp_path: Path) -> Path:
-    """The same bundle far from any run."""
-    return Path(shutil.copytree(bundle, tmp_path / "elsewhere" / "pair"))
+    """The same bundle far from any run, and without its seed."""
+    folder = Path(shutil.copytree(bundle, tmp_path / "elsewhere" / "pair"))
+    manifest = manifests.read(folder)
+    assert manifest.seed is not None and manifest.seed.folder is not None
+    shutil.rmtree(folder / manifest.seed.folder)
+    seed = manifest.seed.model_copy(update={"folder": None})
+    alone = manifest.model_copy(update={"seed": seed})
+    atomic.write_json(folder / manifests.NAME, manifests.as_json(alone))
+    return folder
 
 
 @pytest.fixture(scope="session")
