@@ -1,0 +1,108 @@
+"""Write the tables and pictures of docs/ and README from the summaries kept in docs/results/.
+
+    python benchmarks/tables.py [--check]
+
+A table stands between `<!-- table NAME -->` and `<!-- end -->`; nothing else of a page is touched.
+`--check` writes nothing and fails if a page would change.
+"""
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from xelm.corpus.languages import name as language_name
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "docs" / "results"
+PAGES = (ROOT / "README.md", ROOT / "docs" / "results.md")
+_MARK = re.compile(r"(<!-- table (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+Arms = Mapping[str, Any]
+
+
+def _read(name: str) -> Any:
+    return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def arms_table(summary: Mapping[str, Any], arms: list[str]) -> str:
+    """Bits per byte: languages as rows, arms as columns, and the first X-ELM arm against dense."""
+    own = next(arm for arm in arms if arm.endswith("/own"))
+    figures = {arm: summary["arms"][arm]["bits_per_byte"] for arm in arms}
+    lines = [
+        "| language | " + " | ".join(arms) + f" | {own} against dense |",
+        "|---|" + "---:|" * (len(arms) + 1),
+    ]
+    for language in summary["languages"]:
+        row = [figures[arm][language] for arm in arms]
+        change = figures[own][language] / figures["dense"][language] - 1
+        mark = _significance(summary, own, language)
+        cells = " | ".join(f"{value:.4f}" for value in row)
+        lines.append(f"| {language_name(language)} | {cells} | {change:+.2%}{mark} |")
+    means = [fmean(figures[arm].values()) for arm in arms]
+    change = means[arms.index(own)] / means[arms.index("dense")] - 1
+    cells = " | ".join(f"{value:.4f}" for value in means)
+    lines.append(f"| **mean** | {cells} | **{change:+.2%}** |")
+    return "\n".join(lines)
+
+
+def _significance(summary: Mapping[str, Any], arm: str, language: str) -> str:
+    for row in summary["comparisons"]:
+        if (row["arm"], row["against"], row["language"]) == (arm, "dense", language):
+            return " *" if row["p_adjusted"] < 0.01 else ""
+    return ""
+
+
+def sweep_table(sweep: Mapping[str, Any]) -> str:
+    """Mean bits per byte on dev of every setting, arms as columns; the best of each in bold."""
+    arms = list(sweep["arms"])
+    settings = list(dict.fromkeys(s for arm in arms for s in sweep["arms"][arm]["scores"]))
+    settings.sort(key=lambda s: [float(x) for x in re.findall(r"[\d.]+(?:e-?\d+)?", s)])
+    lines = ["| setting | " + " | ".join(arms) + " |", "|---|" + "---:|" * len(arms)]
+    for setting in settings:
+        cells = []
+        for arm in arms:
+            scores = sweep["arms"][arm]["scores"]
+            if setting not in scores:
+                cells.append("")
+                continue
+            text = f"{scores[setting]:.4f}"
+            cells.append(f"**{text}**" if scores[setting] == min(scores.values()) else text)
+        lines.append(f"| {setting} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+DEMO = ["seed", "dense", "dense-matched/typology-8", "typology-8/own", "tfidf-8/own"]
+TABLES: dict[str, Callable[[], str]] = {
+    "demo": lambda: arms_table(_read("demo-orders"), DEMO),
+    "demo-sweep": lambda: sweep_table(_read("demo-sweep")),
+    "six": lambda: arms_table(
+        _read("six-languages"),
+        ["seed", "dense", "dense-matched/typology-3", "typology-3/own", "random-3/own"],
+    ),
+}
+
+
+def main() -> int:
+    """Rewrite the pages; 1 if `--check` finds one that would change."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true")
+    check = parser.parse_args().check
+    changed = False
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        new = _MARK.sub(lambda m: m[1] + TABLES[m[2]]() + "\n" + m[3], text)
+        if new != text:
+            changed = True
+            print(f"{page.relative_to(ROOT)}: {'would change' if check else 'written'}")
+            if not check:
+                page.write_text(new, encoding="utf-8")
+    return int(check and changed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
