@@ -1,12 +1,15 @@
 """Checkpoints under fire: damage has a name, the one before is used, nothing is lost."""
 
 import errno
+import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -230,3 +233,53 @@ def test_killed_at_random_moments_the_result_is_the_same_to_the_bit(
 
 def test_latest_of_nothing_is_nothing(tmp_path: Path) -> None:
     assert checkpoint.latest(tmp_path / "none", "job", ignore) is None
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A real disk of 6 MB; skipped where one may not be mounted."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(place)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
+        pytest.skip("needs leave to mount a tmpfs")
+    yield place
+    subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def fill(place: Path) -> None:
+    """Leave no byte free."""
+    with suppress(OSError), (place / "filler").open("wb", buffering=0) as file:
+        while True:
+            file.write(b"x" * 4096)
+
+
+def test_a_real_full_disk_loses_nothing(
+    whole: Path,
+    run: Path,
+    planned: Callable[..., Job],
+    small_disk: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("xelm.training.watch._REPORT_SECONDS", 0.0)
+    monkeypatch.setattr("xelm.training.session._WAIT_SECONDS", 0.05)
+    planned(checkpoint_seconds=0, log_every=1)
+    there = Path(shutil.copytree(run, small_disk / "run"))
+    notices: list[str] = []
+
+    def report(event: Event) -> None:
+        if isinstance(event, Progress) and event.step in (3, 10):
+            fill(small_disk)
+        if isinstance(event, Progress) and event.step == 7:
+            (small_disk / "filler").unlink()
+        if isinstance(event, Notice):
+            notices.append(event.message)
+            if "waiting" in event.message:
+                threading.Timer(0.2, (small_disk / "filler").unlink).start()
+
+    train(there, NAME, report=report)
+    assert sum("no room for a checkpoint" in text for text in notices) == 4
+    assert sum("waiting" in text for text in notices) == 1
+    assert equal(weights(whole), weights(there))
+    steps = [json.loads(x)["step"] for x in (there / "models" / NAME / "metrics.jsonl").open()]
+    assert steps == list(range(1, 11))

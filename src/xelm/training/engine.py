@@ -52,6 +52,7 @@ class Engine:
         self._buffers = {
             n: b for n, b in self.model.named_buffers() if n in self.model.state_dict()
         }
+        machine.trim()  # the parameters as the model made them
         self._forward: LlamaForward | None = None
         if llama.fits(config):
             self._forward = LlamaForward(self.model, context, activation_checkpointing)

@@ -27,6 +27,14 @@ def prepare() -> None:
         mallopt(ctypes.c_int(parameter), ctypes.c_int(value))
 
 
+def trim() -> None:
+    """Give memory that is free back to the system (`prepare` keeps it): after loading a model."""
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (OSError, AttributeError):
+        return
+
+
 def device() -> str:
     """`cuda` when there is one, else `cpu`."""
     return "cuda" if torch.cuda.is_available() else "cpu"

@@ -127,6 +127,7 @@ class MasterWeights:
 
     def restore(self, tensors: Iterable[tuple[str, torch.Tensor]], step: int) -> None:
         """The inverse of `checkpoint`, after `step` updates; tensors may come one at a time."""
+        self._optimizer.state.clear()
         for group in self._groups:
             self._optimizer.state[group] = {
                 "step": torch.tensor(float(step), device=group.device),

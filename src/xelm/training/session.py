@@ -51,16 +51,22 @@ class Session:
             checkpoint.require_same(found.state, self.inputs.fingerprints, paths, self.folder)
         else:
             self._require_room()
-        start = weights_of(self.inputs.parent())
-        start |= self.method.start(self.engine.shapes(), self.job.order_seed)
-        self.engine.load(start)
+        self._load_parent()
         self.engine.master.configure(settings.betas, settings.eps, settings.weight_decay)
         seconds = 0.0 if found is None else self._continue_from(found)
-        self.engine.master.pull(self.method.pulls(self.engine.master.names), start)
         self.watch = self._new_watch(seconds)
         if settings.dev_every:
             corpus = self.run_folder / self.job.corpus
             self.dev = DevWindows.open(corpus, self.job.context, settings)
+
+    def _load_parent(self) -> None:
+        """Weights before the first step; those that a method pulls towards stay in memory."""
+        start = weights_of(self.inputs.parent())
+        start |= self.method.start(self.engine.shapes(), self.job.order_seed)
+        self.engine.load(start)
+        self.engine.master.pull(self.method.pulls(self.engine.master.names), start)
+        del start
+        machine.trim()
 
     def _continue_from(self, found: checkpoint.Checkpoint) -> float:
         """Restore a checkpoint; the seconds spent until then."""
