@@ -75,13 +75,20 @@ def test_failures_are_named_and_the_rest_still_runs(pool: LocalPool, tmp_path: P
 
 
 def test_ctrl_c_lets_workers_save(pool: LocalPool, tmp_path: Path) -> None:
+    before = signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # a background shell ignores it
+
     def interrupt(message: Mapping[str, Any]) -> None:
         if message["kind"] == "progress":
             threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
 
     task = Task("s", "chores:wait_for_term", {"path": str(tmp_path / "saved")})
-    with pytest.raises(Stopped):
-        pool.run([task], interrupt)
+    try:
+        with pytest.raises(Stopped):
+            pool.run([task], interrupt)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert (tmp_path / "saved").read_text() == "saved"
 
 
