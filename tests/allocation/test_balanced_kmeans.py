@@ -178,3 +178,23 @@ def test_chunks_are_the_same_for_any_number_of_threads():
     assert chunks.slices(5, 2) == [slice(0, 2), slice(2, 4), slice(4, 5)]
     ends = chunks.run(lambda chunk: chunk.stop, 3 * chunks.ROWS + 1, threads=3)
     assert ends == [chunks.ROWS, 2 * chunks.ROWS, 3 * chunks.ROWS, 3 * chunks.ROWS + 1]
+
+
+def test_searched_starts_end_alike_and_lower(blobs):
+    """Blobs with nothing in common pack into clusters in many ways; the seed must not decide."""
+    X = blobs(3000, dims=24, blobs=20, noise=0.3)
+    plain = [BalancedKMeans(6, n_init=1, random_state=seed).fit(X) for seed in range(5)]
+    searched = [
+        BalancedKMeans(6, init="searched", n_init=2, random_state=seed).fit(X) for seed in range(5)
+    ]
+    found, before = [m.inertia_ for m in searched], [m.inertia_ for m in plain]
+    assert max(found) <= min(before) * 1.001 and np.ptp(found) < np.ptp(before) / 3
+    assert all(np.ptp(m.sizes_) == 0 for m in searched)
+
+
+def test_searched_starts_with_tokens_and_capacities(blobs):
+    X, weights = blobs(2000), np.random.default_rng(0).lognormal(5, 1, 2000)
+    model = BalancedKMeans(
+        4, capacities=[3, 1, 1, 1], init="searched", n_init=1, random_state=0
+    ).fit(X, sample_weight=weights)
+    assert np.ptp(model.sizes_ - weights.sum() * np.array([3, 1, 1, 1]) / 6) <= weights.max()

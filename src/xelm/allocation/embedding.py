@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
 
-FITTED = 20_000
+FITTED = 50_000
 """Documents that idf and SVD are fitted on, at most: memory stays the same for any corpus."""
 POWER_ITERATIONS = 3
 OVERSAMPLING = 20

@@ -37,10 +37,12 @@ class AllocationSettings(BaseModel):
     """tfidf: width of the embedding."""
     balance: Literal["documents", "tokens"] = "documents"
     """tfidf: what every cluster gets the same amount of."""
+    start: Literal["searched", "k-means++"] = "searched"
+    """tfidf: how clustering begins; `searched` hardly depends on the seed."""
     starts: int = Field(default=5, ge=1)
-    """tfidf: k-means++ starts; the one of least inertia is kept."""
-    sample: int = Field(default=200_000, ge=1)
-    """tfidf: documents that embedding and centroids are fitted on."""
+    """tfidf: starts that compete; the one of least inertia is kept."""
+    sample: int = Field(default=50_000, ge=1)
+    """tfidf: documents that embedding and centroids are fitted on; bounds memory."""
 
     @model_validator(mode="after")
     def _only_its_own(self) -> "AllocationSettings":
@@ -64,7 +66,7 @@ def _differs(settings: AllocationSettings, key: str, field: FieldInfo) -> bool:
 
 _OWN: dict[str, set[str]] = {
     "typology": {"pairing", "script_weight", "limit", "slack", "parents"},
-    "tfidf": {"terms", "dimensions", "balance", "starts", "sample"},
+    "tfidf": {"terms", "dimensions", "balance", "start", "starts", "sample"},
     "language": set(),
     "random": set(),
 }

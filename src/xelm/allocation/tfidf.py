@@ -32,7 +32,13 @@ def allocate(
 ) -> Allocation:
     """Every document to the expert of its cluster; UserError when k exceeds the documents."""
     assert settings.k is not None
-    embedding = fit(shards, terms=settings.terms, dims=settings.dimensions, seed=settings.seed)
+    embedding = fit(
+        shards,
+        terms=settings.terms,
+        dims=settings.dimensions,
+        most=settings.sample,
+        seed=settings.seed,
+    )
     model = cluster(shards, embedding, settings)
     costs = all_costs(shards, embedding, model)
     weights = np.concatenate([_weights(shards, settings, one) for one in shards.languages])
@@ -69,7 +75,11 @@ def cluster(
         embedded = np.resize(embedded, (settings.k, embedding.rows.shape[1]))
         weights = np.ones(settings.k)
     model = BalancedKMeans(
-        settings.k, n_init=settings.starts, random_state=settings.seed, n_jobs=-1
+        settings.k,
+        init=settings.start,
+        n_init=settings.starts,
+        random_state=settings.seed,
+        n_jobs=-1,
     )
     model.fit(embedded, sample_weight=weights)
     return model
