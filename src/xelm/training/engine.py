@@ -19,6 +19,7 @@ from xelm.training.loss import summed_cross_entropy
 from xelm.training.master import MasterWeights
 
 _NO_TARGET = -100
+_PLAIN = ("llama", "qwen2", "qwen3")
 
 
 class Engine:
@@ -156,10 +157,10 @@ def plain_name(name: str) -> str:
     return name.replace(".parametrizations", "").replace(".original", "").replace(".weight.0.", ".")
 
 
-def _attention(config: Any, device: torch.device) -> str:
-    """Plain products on a CPU, unless the model's attention is more than causal softmax."""
+def _attention(config: Any, device: torch.device) -> str | None:
+    """Plain products on a CPU where attention is no more than causal softmax; else as usual."""
     text = config.get_text_config()
     special = getattr(text, "sliding_window", None) or getattr(text, "attn_logit_softcapping", None)
-    if device.type != "cpu" or text.model_type not in ("llama", "qwen3", "qwen2") or special:
-        return "sdpa"
+    if device.type != "cpu" or text.model_type not in _PLAIN or special:
+        return None
     return attention.register()
