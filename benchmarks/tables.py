@@ -16,6 +16,7 @@ from statistics import fmean
 from typing import Any
 
 from xelm.corpus.languages import name as language_name
+from xelm.reporting import plots
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "results"
@@ -77,13 +78,11 @@ def sweep_table(sweep: Mapping[str, Any]) -> str:
 
 
 DEMO = ["seed", "dense", "dense-matched/typology-8", "typology-8/own", "tfidf-8/own"]
+SIX = ["seed", "dense", "dense-matched/typology-3", "typology-3/own", "random-3/own"]
 TABLES: dict[str, Callable[[], str]] = {
     "demo": lambda: arms_table(_read("demo-orders"), DEMO),
     "demo-sweep": lambda: sweep_table(_read("demo-sweep")),
-    "six": lambda: arms_table(
-        _read("six-languages"),
-        ["seed", "dense", "dense-matched/typology-3", "typology-3/own", "random-3/own"],
-    ),
+    "six": lambda: arms_table(_read("six-languages"), SIX),
 }
 
 
@@ -101,6 +100,9 @@ def main() -> int:
             print(f"{page.relative_to(ROOT)}: {'would change' if check else 'written'}")
             if not check:
                 page.write_text(new, encoding="utf-8")
+    if not check:
+        for path in sorted(RESULTS.glob("*-orders.json")):
+            plots.gain_by_language(plots.read(path), path.with_suffix(".svg"))
     return int(check and changed)
 
 
