@@ -181,6 +181,16 @@ class TestAlone:
         assert [arm.name for arm in made.arms] == ["seed", "expert from seed"]
 
 
+def test_a_probe_trains_every_candidate_before_it_chooses(run: Path, tmp_path: Path) -> None:
+    bundle = run / "bundles" / "pair"
+    made = add(request(bundle, tmp_path, probe=4 * CONTEXT, controls=False), say=silent)
+    candidates = made.donors["candidates"]
+    assert {each["name"] for each in candidates} == {"seed", "en-sw", "ru"}
+    assert all(each["probed"] < each["bits_per_byte"] for each in candidates)
+    assert made.parent == min(candidates, key=lambda each: each["probed"])["name"]
+    assert not list(run.rglob("models/probe"))
+
+
 class TestInterrupted:
     def test_goes_on_after_training(self, lone: Path, tmp_path: Path, monkeypatch: Any) -> None:
         from xelm.growth import addition

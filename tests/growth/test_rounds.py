@@ -14,7 +14,7 @@ from xelm.allocation.settings import AllocationSettings
 from xelm.corpus import windows_hash
 from xelm.errors import UserError
 from xelm.growth.lineage import of_run
-from xelm.growth.rounds import Round, after, check, jobs, members, shares
+from xelm.growth.rounds import Round, after, check, is_inner, jobs, members, shares
 from xelm.storage import atomic
 from xelm.training.job import Job, plan_matched
 from xelm.training.loop import train
@@ -52,6 +52,15 @@ def test_orders_have_parents_of_their_own(run: Path) -> None:
     assert job.parent == "models/orders/1/pair/round-2/en-ru" and job.order_seed == 1
     assert after(job, list(found)) == ("orders/1/pair/round-2/en-ru",)
     assert after(found["orders/1/pair/round-1/en-ru-sw"], list(found)) == ()
+
+
+def test_inner_experts_are_told_from_an_arms_own(run: Path) -> None:
+    inner = {job.name for job in planned(run, prefix="sweep/pair/b8/") if is_inner(job.name)}
+    assert inner == {
+        "sweep/pair/b8/pair/round-1/en-ru-sw",
+        "sweep/pair/b8/pair/round-2/en-ru",
+        "sweep/pair/b8/pair/round-2/sw",
+    }
 
 
 def test_shares_of_every_round_hold_every_language_once(run: Path) -> None:

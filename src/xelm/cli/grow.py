@@ -1,5 +1,6 @@
 """`xelm add|remove|upgrade|adopt|log|checkout|prune|publish|lineage`: a bundle that grows."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -14,12 +15,17 @@ Files = list[str] | None
 def add(
     bundle: Bundle,
     language: Annotated[str, typer.Option(help="Code of the new language, e.g. pl.")],
-    text: Annotated[list[str], typer.Option(help="Its text: files, folders or globs.")],
+    text: Annotated[
+        list[str], typer.Option(help="Its text: files, folders, globs; or sample, the reader.")
+    ],
     dev: Annotated[Files, typer.Option(help="Own dev text; default: split from --text.")] = None,
     heldout: Annotated[Files, typer.Option(help="Own held-out text; default: split.")] = None,
     parent: Annotated[
         str, typer.Option(help="Branch from: auto (lowest bits per byte), an expert, or seed.")
     ] = "auto",
+    probe: Annotated[
+        int, typer.Option(help="Tokens to try every candidate on before auto compares them.")
+    ] = 0,
     with_donor: Annotated[
         float, typer.Option(help="Share of the donor language's text in training; 0 for none.")
     ] = 0.5,
@@ -45,13 +51,14 @@ def add(
     old_text: Annotated[
         Files, typer.Option(help="Held-out text of old languages; default: the run's.")
     ] = None,
-    old_bytes: Annotated[int, typer.Option(help="Of each old language to measure.")] = 20_000,
+    old_bytes: Annotated[int, typer.Option(help="Of each old language to measure.")] = 5_000,
     work: Annotated[Path | None, typer.Option(help="Where to keep the work.")] = None,
     workers: Annotated[int | None, typer.Option(help="Default: one a core, or a GPU.")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     json: Json = False,
 ) -> None:
     """Add a language as a new expert; all other experts stay as they are, byte for byte."""
+    _wait_politely()
     from xelm.growth.add import Request
     from xelm.growth.add import add as add_language
     from xelm.growth.settings import overrides
@@ -62,6 +69,7 @@ def add(
             bundle=bundle,
             text=NewText(language, text, dev or None, heldout or None, donor_text or None),
             parent=parent,
+            probe=probe,
             with_donor=with_donor,
             tokens=tokens,
             name=name,
@@ -221,6 +229,12 @@ def lineage(
         _print_json(found.as_json())
     else:
         _print(found.as_rich())
+
+
+def _wait_politely() -> None:
+    """Threads that spin while they wait starve the workers beside them; set before torch loads."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("GOMP_SPINCOUNT", "0")
 
 
 def _say(line: str) -> None:

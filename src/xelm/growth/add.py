@@ -6,18 +6,17 @@ Run again it goes on, or says it is done. Training holds no lock; the bundle is 
 revision that is there when the expert is finished, so two additions may run side by side.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from xelm.ensemble import manifest as manifests
 from xelm.ensemble.routers.data import RouterData
 from xelm.growth import comparison
-from xelm.growth.addition import Addition, Request
+from xelm.growth.addition import Addition
 from xelm.growth.comparison import Comparison
 from xelm.growth.measure import BundleFigures
+from xelm.growth.request import Request
 from xelm.growth.revisions import Say
 from xelm.storage import atomic, disk
-from xelm.training.job import Job
 
 __all__ = ["Request", "add"]
 
@@ -36,13 +35,13 @@ def add(request: Request, *, say: Say = print) -> Comparison:
         return Comparison.from_json(atomic.read_json(report))
     before, where = _before(addition)
     shards = addition.prepare()
-    donors, parent = addition.choose()
+    donors, parent = addition.choose(shards)
     say(f"{addition.language}: branching from {parent.name} ({parent.bits_per_byte:.3f} bits/byte)")
     planned = addition.plan(donors, parent, shards)
     tokens = ", ".join(f"{job.name} {job.tokens:,}" for job in planned)
     say(f"tokens to train on: {tokens}")
     disk.require(addition.work, _room(parent.folder, len(planned)), "the new expert and controls")
-    _train(addition, planned)
+    addition.train(planned)
     figure = addition.measure_expert(addition.heldout())
     after = addition.commit(parent, shards, bits_per_byte={addition.language: figure})
     say(
@@ -71,39 +70,3 @@ def _room(parent: str, models: int) -> int:
     """Bytes that the models and one training state of each take."""
     weights = sum(path.stat().st_size for path in Path(parent).glob("*.safetensors"))
     return 20 * models * weights
-
-
-def _train(addition: Addition, planned: Sequence[Job]) -> None:
-    """All jobs on the local workers; a failed control loses nothing but itself."""
-    from xelm.launching.local import LocalPool, TasksFailed, worker_count
-    from xelm.launching.task import Task
-    from xelm.launching.view import View
-    from xelm.training.loop import is_done, train
-
-    left = [job for job in planned if not is_done(addition.work, job.name)]
-    if addition.request.workers == 0:
-        for job in left:
-            train(addition.work, job.name)
-        return
-    tasks = [
-        Task(
-            job.name,
-            "xelm.training.loop:train",
-            {"run": str(addition.work), "name": job.name},
-            cost=float(job.tokens) + (job is planned[0]),  # the expert first
-        )
-        for job in left
-    ]
-    if not tasks:
-        return
-    workers = min(len(tasks), worker_count(addition.request.workers, addition.request.device))
-    try:
-        with (
-            LocalPool(workers, addition.work / "logs", addition.request.device) as pool,
-            View(addition.language, [task.name for task in tasks]) as view,
-        ):
-            pool.run(tasks, view.on_message)
-    except TasksFailed as failure:
-        if not is_done(addition.work, planned[0].name):
-            raise
-        addition.say(f"the expert is finished; without its controls: {failure}")

@@ -5,7 +5,6 @@ the same command after an interruption goes on, and after success says that it i
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +15,11 @@ from xelm.ensemble import manifest as manifests
 from xelm.ensemble.manifest import ExpertEntry, Manifest
 from xelm.ensemble.routers.data import RouterData
 from xelm.errors import UserError
-from xelm.growth import columns, fit, jobs, measure, surroundings, text
+from xelm.growth import columns, fit, jobs, measure, surroundings, text, workers
 from xelm.growth.columns import NewColumn
 from xelm.growth.donors import SEED, Candidate, Donors, rank
 from xelm.growth.measure import Texts
+from xelm.growth.request import Request
 from xelm.growth.revisions import Change, Say, change, expert_entry, free_name
 from xelm.growth.text import NewText
 from xelm.storage import atomic, fingerprint
@@ -27,51 +27,6 @@ from xelm.training.job import Job
 
 SAMPLE_BYTES = 20_000  # of dev text, to tell donors apart
 _CONTEXT = 1024  # for a seed that reads more, when no ledger says what its experts were trained on
-
-
-@dataclass(frozen=True)
-class Request:
-    """What the user asks for."""
-
-    bundle: Path
-    text: NewText
-    parent: str = "auto"
-    """`auto`, an expert's name, or `seed`."""
-    with_donor: float = 0.5
-    """Share of the donor's text in what the expert reads, where there is any."""
-    tokens: int | None = None
-    """Budget of the expert; None is two epochs of the new text and its kin."""
-    name: str | None = None
-    """Of the expert; None is the language."""
-    controls: bool = True
-    """Train also from the seed, and dense on the same windows with and without replay."""
-    replay: float = 0.5
-    """Share of old languages in what dense with replay reads."""
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    """Over those that the parent was trained with (xelm.training.settings)."""
-    context: int | None = None
-    run: Path | None = None
-    seed: Path | None = None
-    dense: Path | None = None
-    work: Path | None = None
-    workers: int | None = None
-    """Processes to train in; 0 trains here; None is one a core, or one a GPU."""
-    device: str = "cpu"
-    old_text: Sequence[str] | None = None
-    """Held-out text of the old languages; None is the run's, else that of xelm's reader."""
-    old_bytes: int = 20_000
-    """Of each old language, before and after."""
-
-    def identity(self) -> dict[str, Any]:
-        """What decides the result: the same means the same work folder."""
-        value = asdict(self)
-        for key in ("work", "workers", "device", "controls", "old_text", "old_bytes", "replay"):
-            value.pop(key)
-        value["text"] = {"language": self.text.language, "files": self.text.sizes()}
-        for key in ("bundle", "run", "seed", "dense"):
-            value[key] = None if value[key] is None else str(Path(value[key]).resolve())
-        value["settings"] = dict(self.settings)
-        return value
 
 
 class Addition:
@@ -142,7 +97,7 @@ class Addition:
         text.join(own, self.around.corpus, self.work / "corpus")
         return TokenShards(self.work / "corpus", "train")
 
-    def choose(self) -> tuple[Donors, Candidate]:
+    def choose(self, shards: TokenShards) -> tuple[Donors, Candidate]:
         """Rank the donors on a dev sample, once; the choice stays if the command is repeated."""
         path = self.work / "donors.json"
         if path.is_file():
@@ -159,9 +114,41 @@ class Addition:
             context=self.context,
             owned=list(self.data.languages),
         )
+        if self.request.probe and self.request.parent == "auto":
+            donors = self._probe(donors, sample, shards)
         parent = donors.choose(self.request.parent)
         atomic.write_json(path, donors.as_json() | {"parent": parent.name})
+        atomic.remove_leftovers(self.work)
+        if (self.work / "models" / jobs.PROBE).is_dir():
+            atomic.discard(self.work / "models" / jobs.PROBE)
         return donors, parent
+
+    def _probe(self, donors: Donors, sample: Texts, shards: TokenShards) -> Donors:
+        """Train every candidate a little on the new text, and measure the sample again."""
+        jobs.write_shares(self.work, shards, self.language, None, [])
+        folder = Path(donors.candidates[0].folder)
+        settings = jobs.settings_for(folder, self.request.settings, 0)
+        folders = {each.name: Path(each.folder) for each in donors.candidates}
+        self.train(jobs.probes(self.work, folders, self.request.probe, settings, self.context))
+        return donors.probed(
+            {
+                name: measure.of_model(
+                    self.work / "models" / jobs.PROBE / name, sample, self.context
+                )[self.language]
+                for name in folders
+            }
+        )
+
+    def train(self, planned: Sequence[Job]) -> None:
+        """Train jobs that are not finished."""
+        workers.train(
+            self.work,
+            planned,
+            workers=self.request.workers,
+            device=self.request.device,
+            title=self.language,
+            say=self.say,
+        )
 
     def kin(self, donors: Donors, parent: Candidate, shards: TokenShards) -> str | None:
         """The language trained on beside the new one; None, said aloud, when there is no text."""

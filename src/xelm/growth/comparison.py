@@ -12,11 +12,12 @@ from typing import Any
 
 from xelm.corpus import sample
 from xelm.ensemble.manifest import Manifest
-from xelm.errors import UserError
 from xelm.growth import fit, jobs, measure
 from xelm.growth.addition import Addition
 from xelm.growth.donors import SEED, Candidate, Donors
 from xelm.growth.measure import BundleFigures, Texts
+
+ROUTED_BYTES = 200_000  # of each old language, read by the router alone
 
 
 @dataclass(frozen=True)
@@ -96,16 +97,16 @@ def old_texts(addition: Addition) -> tuple[Texts, str]:
         from xelm.corpus import readers
 
         found = (d for d in readers.read(request.old_text) if d.language in owned)
-        texts = Texts.of_documents(found, addition.tokenizer, limit=request.old_bytes)
+        texts = Texts.of_documents(found, addition.tokenizer, limit=ROUTED_BYTES)
         return texts, "the files given"
     if addition.around.corpus is not None:
         texts = Texts.of_shards(
-            addition.around.corpus, "heldout", limit=request.old_bytes, languages=owned
+            addition.around.corpus, "heldout", limit=ROUTED_BYTES, languages=owned
         )
         return texts, "the run's held-out text"
     known = [code for code in owned if code in (*sample.languages(), *sample.UNSEEN)]
     passages = sample.documents("heldout", known)
-    texts = Texts.of_documents(passages, addition.tokenizer, limit=request.old_bytes)
+    texts = Texts.of_documents(passages, addition.tokenizer, limit=ROUTED_BYTES)
     return texts, "the reader that comes with xelm" if known else ""
 
 
@@ -125,7 +126,7 @@ def compare(
     """
     heldout, bundle = addition.heldout(), addition.around.bundle
     context, language = addition.context, addition.language
-    now = BundleFigures(bundle, after, before.texts, context)
+    now = BundleFigures(bundle, after, before.every, context, addition.request.old_bytes)
     new = BundleFigures(bundle, after, heldout, context)
     first = new.first()[language]
     column = addition.column(addition.prepare(), addition.data)
@@ -226,6 +227,5 @@ def _notes(addition: Addition, where: str) -> list[str]:
 def figures_before(addition: Addition) -> tuple[BundleFigures, str]:
     """The bundle as it is before the addition, on text of the old languages."""
     texts, where = old_texts(addition)
-    if not addition.before.experts:
-        raise UserError(f"{addition.around.bundle}: has no experts")
-    return BundleFigures(addition.around.bundle, addition.before, texts, addition.context), where
+    bundle, limit = addition.around.bundle, addition.request.old_bytes
+    return BundleFigures(bundle, addition.before, texts, addition.context, limit), where

@@ -2,11 +2,13 @@
 
 Typology names the seen language nearest in syntax (the published choice). The text names the expert
 that predicts a sample of it best. In trials the two disagreed where scripts differ, so both are
-shown, and `auto` takes the text's word.
+shown, and `auto` takes the text's word. How well an
+expert predicts text that it never saw is not yet how well it learns it, so `auto` can also compare
+after a short training of each candidate (a probe).
 """
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,13 @@ class Candidate:
     languages: tuple[str, ...]
     bits_per_byte: float
     """Of the dev sample of the new text."""
+    probed: float | None = None
+    """The same after a short training on the new text, where that was asked for."""
+
+    @property
+    def figure(self) -> float:
+        """What `auto` compares."""
+        return self.bits_per_byte if self.probed is None else self.probed
 
 
 @dataclass(frozen=True)
@@ -41,6 +50,11 @@ class Donors:
     """(language, distance) by typology, nearest first; empty when it knows nothing of it."""
     note: str = ""
     """Why typology is silent, when it is."""
+
+    def probed(self, figures: Mapping[str, float]) -> "Donors":
+        """The same, ordered by figures after a short training."""
+        found = [replace(each, probed=figures[each.name]) for each in self.candidates]
+        return replace(self, candidates=_ordered(found))
 
     def typological(self) -> Candidate | None:
         """The expert of the nearest language: the published choice."""
@@ -103,8 +117,11 @@ def rank(
         for name, (folder, languages) in models.items()
     ]
     nearest, note = by_typology(language, owned)
-    ordered = sorted(candidates, key=lambda each: (each.bits_per_byte, each.name))
-    return Donors(language, tuple(ordered), nearest, note)
+    return Donors(language, _ordered(candidates), nearest, note)
+
+
+def _ordered(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
+    return tuple(sorted(candidates, key=lambda each: (each.figure, each.name)))
 
 
 def by_typology(language: str, owned: Sequence[str]) -> tuple[tuple[tuple[str, float], ...], str]:

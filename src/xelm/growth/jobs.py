@@ -21,6 +21,7 @@ from xelm.training.job import Job, ShareSpec
 from xelm.training.settings import ArmSettings
 
 EXPERT, FROM_SEED, DENSE, REPLAY = "expert", "from-seed", "dense", "dense-replay"
+PROBE = "probe"
 EPOCHS = 2  # of the new text, when no budget is given
 _WORTH_COMPILING = 1_000_000  # tokens; below, compiling takes longer than it saves
 
@@ -132,3 +133,23 @@ def plan(
     for job in jobs:
         job.save(work)
     return jobs
+
+
+def probes(
+    work: Path, folders: Mapping[str, Path], tokens: int, settings: ArmSettings, context: int
+) -> list[Job]:
+    """A short job for each candidate on the new language alone, `probe/<candidate>`; written."""
+    windows = max(1, round(tokens / context))
+    found = [
+        Job(
+            name=f"{PROBE}/{name}",
+            parent=os.path.relpath(folder.resolve(), Path(work).resolve()),
+            sources=(ShareSpec("shares/new.json", windows, settings.alpha, 0),),
+            context=context,
+            settings=settings,
+        )
+        for name, folder in folders.items()
+    ]
+    for job in found:
+        job.save(work)
+    return found

@@ -5,8 +5,7 @@ the router's choice with the bundle's own routing (`routed`). Experts are loaded
 """
 
 import math
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -42,6 +41,14 @@ class Texts:
         """The same without other languages."""
         kept = [language for language in languages if language in self.ids]
         return Texts({k: self.ids[k] for k in kept}, {k: self.bytes[k] for k in kept})
+
+    def head(self, limit: int | None) -> "Texts":
+        """The first documents, about `limit` bytes of each language."""
+        texts = Texts()
+        for language in self.ids:
+            for ids, size in zip(self.ids[language], self.bytes[language], strict=True):
+                texts.add(language, ids, size, limit)
+        return texts
 
     def add(self, language: str, ids: NDArray[Any], size: int, limit: int | None = None) -> None:
         """Append a document, unless its language has `limit` bytes already."""
@@ -84,35 +91,35 @@ def _enough(sizes: NDArray[np.int64], limit: int | None) -> int:
 
 def of_model(folder: Path, texts: Texts, context: int) -> dict[str, float]:
     """Bits per byte of each language under one model, in float32."""
-    wanted = {language: range(len(texts.ids[language])) for language in texts.languages}
-    scores = _score(folder, texts, wanted, context)
+    scorer = _Scorer(folder, context)
     return {
-        language: _bits(scores[language].values(), texts.bytes[language])
+        language: _bits(scorer.score(texts.ids[language]), texts.bytes[language])
         for language in texts.languages
     }
 
 
-def _score(
-    folder: Path, texts: Texts, wanted: Mapping[str, Iterable[int]], context: int
-) -> dict[str, dict[int, NDArray[np.float32]]]:
-    """Language -> document -> log-probabilities of its tokens under the model in `folder`."""
-    import torch
+class _Scorer:
+    """A model in memory; each call stands alone, so its figures do not depend on other calls."""
 
-    from xelm.models import seed as models
-    from xelm.models.scoring import token_log_probabilities
+    def __init__(self, folder: Path, context: int) -> None:
+        import torch
 
-    places = [(language, index) for language, some in wanted.items() for index in some]
-    model = models.load(folder, torch.float32)
-    scores = token_log_probabilities(
-        model,
-        [texts.ids[language][index] for language, index in places],
-        end_of_text=end_of_text(model),
-        context=context,
-    )
-    found: dict[str, dict[int, NDArray[np.float32]]] = defaultdict(dict)
-    for (language, index), each in zip(places, scores, strict=True):
-        found[language][index] = each
-    return found
+        from xelm.models import seed as models
+        from xelm.training import machine
+
+        self._model = models.load(folder, torch.float32).to(machine.device())
+        self._context = context
+
+    def score(self, documents: Sequence[NDArray[Any]]) -> list[NDArray[np.float32]]:
+        """Log-probabilities of every token of each document."""
+        from xelm.models.scoring import token_log_probabilities
+
+        return token_log_probabilities(
+            self._model,
+            documents,
+            end_of_text=end_of_text(self._model),
+            context=self._context,
+        )
 
 
 def end_of_text(model: Any) -> int:
@@ -127,13 +134,35 @@ def _bits(scores: Iterable[NDArray[Any]], sizes: Sequence[int]) -> float:
     return -total / math.log(2) / max(1, sum(sizes))
 
 
-class BundleFigures:
-    """What one revision of a bundle does on some texts; every expert is loaded at most once."""
+@dataclass(frozen=True)
+class _Scores:
+    """Log-probabilities under owners, and under others as far as they have a say."""
 
-    def __init__(self, bundle: Path, manifest: Manifest, texts: Texts, context: int) -> None:
+    own: dict[str, list[NDArray[np.float32]]]
+    """language -> one array a document."""
+    beside: dict[tuple[str, str, int], NDArray[np.float32]]
+    """(expert, language, document) -> of its first tokens."""
+
+
+class BundleFigures:
+    """What one revision of a bundle does on some texts; every expert is loaded at most once.
+
+    `limit` bytes of each language are scored by the models; the router, which costs next to
+    nothing, reads them all.
+    """
+
+    def __init__(
+        self,
+        bundle: Path,
+        manifest: Manifest,
+        texts: Texts,
+        context: int,
+        limit: int | None = None,
+    ) -> None:
         self.bundle, self.manifest, self.context = Path(bundle), manifest, context
         self.data = RouterData.load(self.bundle / manifest.router.folder)
-        self.texts = texts.only(language for language in texts.languages if self._owned(language))
+        self.every = texts.only(language for language in texts.languages if self._owned(language))
+        self.texts = self.every.head(limit)
         settings = {"kind": manifest.router.kind, **manifest.router.settings}
         self.routing: Routing = parse(settings)
         self.router = build(self.routing, self.data)
@@ -158,35 +187,38 @@ class BundleFigures:
         return found
 
     @cached_property
-    def _scores(self) -> dict[str, dict[str, dict[int, NDArray[np.float32]]]]:
-        """Expert -> language -> document -> log-probabilities, where anybody needs them."""
-        wanted: dict[str, dict[str, set[int]]] = defaultdict(lambda: defaultdict(set))
+    def _scores(self) -> "_Scores":
+        """All scores that anybody needs; every expert is loaded once."""
+        found = _Scores({}, {})
+        for name in self.data.experts:
+            mine = [code for code in self.texts.languages if self._owner(code) == name]
+            beside = dict(self._read_by(name, without=mine))
+            if not mine and not beside:
+                continue
+            scorer = _Scorer(self.bundle / self.manifest.expert(name).folder, self.context)
+            for language in mine:
+                found.own[language] = scorer.score(self.texts.ids[language])
+            parts = [self.texts.ids[code][index][:n] for (code, index), n in beside.items()]
+            for (language, index), each in zip(beside, scorer.score(parts), strict=True):
+                found.beside[name, language, index] = each
+        return found
+
+    def _owner(self, language: str) -> str:
+        return owner(self.data.languages, language)
+
+    def _read_by(self, name: str, without: Sequence[str]) -> Iterator[tuple[tuple[str, int], int]]:
+        """(language, document) and the tokens of it up to the last that an expert has a say in."""
+        number = self.data.experts.index(name)
         for language in self.texts.languages:
-            every = range(len(self.texts.ids[language]))
-            wanted[owner(self.data.languages, language)][language].update(every)
             for index, weights in enumerate(self._weights[language]):
-                for number in np.flatnonzero(weights.sum(0)):
-                    wanted[self.data.experts[number]][language].add(index)
-        return {
-            name: _score(
-                self.bundle / self.manifest.expert(name).folder,
-                self.texts,
-                {language: sorted(some) for language, some in languages.items()},
-                self.context,
-            )
-            for name, languages in wanted.items()
-        }
+                said = np.flatnonzero(weights[:, number])
+                if language not in without and len(said):
+                    yield (language, index), int(said[-1]) + 1
 
     def own(self) -> dict[str, float]:
         """Language -> bits per byte under the expert that owns it."""
         return {
-            language: _bits(
-                [
-                    self._scores[owner(self.data.languages, language)][language][index]
-                    for index in range(len(self.texts.ids[language]))
-                ],
-                self.texts.bytes[language],
-            )
+            language: _bits(self._scores.own[language], self.texts.bytes[language])
             for language in self.texts.languages
         }
 
@@ -206,23 +238,28 @@ class BundleFigures:
     def _mixed(
         self, language: str, index: int, weights_nk: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        used = np.flatnonzero(weights_nk.sum(0))
-        logs_kn = np.stack(
-            [self._scores[self.data.experts[number]][language][index] for number in used]
-        ).astype(np.float64)
-        with np.errstate(divide="ignore"):
-            terms = logs_kn + np.log(weights_nk[:, used].T)
-        mixed: NDArray[np.float64] = np.logaddexp.reduce(terms, axis=0)
-        return mixed
+        """log of sum_j w_j p_j of each token; an expert adds nothing beyond its last say."""
+        total = np.full(len(weights_nk), -np.inf)
+        for number in np.flatnonzero(weights_nk.sum(0)):
+            name = self.data.experts[number]
+            if name == self._owner(language):
+                logs = self._scores.own[language][index]
+            else:
+                logs = self._scores.beside[name, language, index]
+            part = slice(0, len(logs))
+            with np.errstate(divide="ignore"):
+                terms = logs.astype(np.float64) + np.log(weights_nk[part, number])
+            total[part] = np.logaddexp(total[part], terms)
+        return total
 
     def first(self) -> dict[str, list[str]]:
         """Language -> the expert that the router puts first once it has read each document."""
         import torch
 
         found: dict[str, list[str]] = {}
-        for language in self.texts.languages:
+        for language in self.every.languages:
             found[language] = []
-            for ids in self.texts.ids[language]:
+            for ids in self.every.ids[language]:
                 ids_bt = torch.from_numpy(np.asarray(ids, dtype=np.int64))[None]
                 last = self.router.weights(ids_bt)[0, -1]
                 found[language].append(self.data.experts[int(last.argmax())])

@@ -6,6 +6,7 @@ A process killed anywhere between leaves the old revision and perhaps a folder n
 `xelm prune` removes.
 """
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -23,6 +24,7 @@ from xelm.storage import manifest as contents
 from xelm.storage.lock import Held
 
 Say = Callable[[str], None]
+_NAME = re.compile(r"[A-Za-z0-9][\w.+-]{0,80}")
 _MODEL_FILES = frozenset({".safetensors", ".json", ".jsonl", ".txt", ".model", ".jinja", ".md"})
 
 
@@ -155,7 +157,12 @@ def _belongs(path: Path) -> bool:
 
 
 def free_name(manifest: Manifest, name: str) -> str:
-    """`name`, if no expert has it; UserError naming the verb that changes an expert."""
+    """`name`, if no expert has it and it can name a folder; UserError with what to do."""
+    if not _NAME.fullmatch(name):
+        raise UserError(
+            f"--name {name!r}: give letters, digits, points and hyphens, beginning with a letter "
+            "or a digit"
+        )
     if any(expert.name == name for expert in manifest.experts):
         raise UserError(
             f"expert {name!r} is in this bundle already; give another --name, "

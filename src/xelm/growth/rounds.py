@@ -14,6 +14,7 @@ dtype they are saved in (the seed's), with a fresh optimizer. Inner experts are 
 `<allocation>/round-<i>/<expert>`, and can serve as any other.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from xelm.training.settings import ArmSettings
 
 SEED = "models/seed"
+_INNER = re.compile(r"/round-\d+/[^/]+$")
 
 
 class Round(BaseModel):
@@ -273,6 +275,11 @@ def _windows(rounds: Sequence[Round], windows: int) -> list[int]:
         total += share
         ends.append(round(total * windows))
     return [end - start for start, end in pairwise(ends)]
+
+
+def is_inner(job: str) -> bool:
+    """Is this the name of an expert that others branched from, and no arm's own?"""
+    return _INNER.search(job) is not None
 
 
 def after(job: "Job", names: Sequence[str]) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -23,26 +24,31 @@ def donors(made: Comparison) -> Table:
     """Who predicts a sample of the new text best, and how far its languages are by typology."""
     about = made.donors
     distances = dict(about["nearest"])
-    table = Table(title=f"Donors for {codes.name(made.language)}", title_justify="left")
+    probed = any(candidate["probed"] is not None for candidate in about["candidates"])
+    table = _table(f"Donors for {codes.name(made.language)}, bits per byte of a sample")
     table.add_column("donor")
-    table.add_column("bits/byte of a sample", justify="right")
-    table.add_column("nearest of its languages", justify="left")
+    for column in ("as it is", "after a probe")[: 1 + probed]:
+        table.add_column(column, justify="right")
+    table.add_column("nearest of its languages")
     for candidate in about["candidates"]:
         own = sorted((distances[c], c) for c in candidate["languages"] if c in distances)
-        near = f"{own[0][1]} ({own[0][0]:.3f})" if own else ""
         chosen = " *" if candidate["name"] == made.parent else ""
-        row = [f"{candidate['name']}{chosen}", f"{candidate['bits_per_byte']:.3f}", near]
-        table.add_row(*row, style="bold" if chosen else "")
-    by_tree = about["nearest"][0][0] if about["nearest"] else None
-    table.caption = (
-        f"* chosen; nearest by typology: {by_tree}" if by_tree else f"* chosen; {about['note']}"
-    )
+        figures = [candidate["bits_per_byte"], candidate["probed"]][: 1 + probed]
+        table.add_row(
+            f"{candidate['name']}{chosen}",
+            *(f"{figure:.3f}" if figure is not None else "" for figure in figures),
+            f"{own[0][1]} ({own[0][0]:.3f})" if own else "",
+            style="bold" if chosen else "",
+        )
+    nearest = about["nearest"]
+    said = f"nearest by typology: {nearest[0][0]}" if nearest else about["note"]
+    table.caption = f"* chosen; {said}"
     return table
 
 
 def arms(made: Comparison) -> Table:
     """Bits per byte of the new language's held-out text; the best marked."""
-    table = Table(title=f"{codes.name(made.language)}, held-out text", title_justify="left")
+    table = _table(f"{codes.name(made.language)}, held-out text")
     table.add_column("arm")
     for column in ("bits/byte", "tokens", f"of them {made.language}"):
         table.add_column(column, justify="right")
@@ -59,30 +65,25 @@ def _count(number: int) -> str:
 
 
 def old(made: Comparison) -> Table | Text:
-    """Old languages before and after."""
+    """Old languages before and after, bits per byte."""
     if not made.old:
         return Text("")
-    table = Table(title=f"Old languages, {made.old_text}", title_justify="left")
-    table.add_column("language")
-    dense = ("dense", "continued", "with replay")
+    table = _table(f"Old languages, bits per byte, {made.old_text}")
+    table.add_column("")
     widest = max(len(each.dense) for each in made.old.values())
-    titles = ("own before", "own after", "routed before", "routed after", *dense[:widest])
-    for title in (*titles, "newly routed"):
+    dense = ("dense\nbefore", "dense\nafter", "dense\nreplay")[:widest]
+    titles = ("own\nbefore", "own\nafter", "routed\nbefore", "routed\nafter", *dense)
+    for title in (*titles, "newly\nrouted"):
         table.add_column(title, justify="right")
+    figures = {code: (*each.own, *each.routed, *each.dense) for code, each in made.old.items()}
     for language, each in made.old.items():
-        same = each.own[0] == each.own[1]
-        figures = [f"{x:.4f}" for x in (*each.own, *each.routed, *each.dense)]
+        changed = each.own[0] != each.own[1]
+        row = [f"{figure:.3f}" for figure in figures[language]]
         went = f"{each.newly_routed}/{each.documents}" if each.newly_routed else "0"
-        table.add_row(language, *figures, went, style="" if same else "bold red")
-    count = len(made.old)
-    sums = [
-        sum(values) / count
-        for values in zip(
-            *((*each.own, *each.routed, *each.dense) for each in made.old.values()), strict=True
-        )
-    ]
+        table.add_row(language, *row, went, style="bold red" if changed else "")
+    means = [sum(column) / len(figures) for column in zip(*figures.values(), strict=True)]
     table.add_section()
-    table.add_row("mean", *(f"{x:.4f}" for x in sums), "")
+    table.add_row("mean", *(f"{mean:.3f}" for mean in means), "")
     return table
 
 
@@ -108,9 +109,19 @@ def sentences(made: Comparison) -> Iterator[str]:
         yield f"Note: {note}."
 
 
+def _table(title: str) -> Table:
+    return Table(
+        title=title,
+        title_justify="left",
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1),
+    )
+
+
 def log(entries: list[Entry]) -> Table:
     """`xelm log`: what was done, newest first."""
-    table = Table(title_justify="left")
+    table = _table("")
     for column in ("revision", "when (UTC)", "what", "expert", "languages", "from", "tokens"):
         table.add_column(column, justify="right" if column in ("revision", "tokens") else "left")
     for entry in reversed(entries):

@@ -13,20 +13,24 @@ from pathlib import Path
 from typing import Any
 
 from xelm.corpus import languages as codes
-from xelm.corpus import readers
+from xelm.corpus import readers, sample
 from xelm.corpus.building import build_pairs
 from xelm.corpus.documents import Document
+from xelm.corpus.settings import SAMPLE
 from xelm.corpus.splits import HeldBack, group_hash
 from xelm.errors import UserError
 from xelm.storage import atomic, fingerprint
 
 DEV_PART, HELDOUT_PART = 0.05, 0.1  # of the bytes, when the user gives no files of their own
-_SPLITS = ("heldout", "dev", "train")
+_SPLITS: tuple[sample.Split, ...] = ("heldout", "dev", "train")
 
 
 @dataclass(frozen=True)
 class NewText:
-    """Where the text of a new language is (files, folders or globs), and that of its donor."""
+    """Where the text of a new language is (files, folders or globs), and that of its donor.
+
+    The one word `sample` as train text stands for the reader inside the package, with its splits.
+    """
 
     language: str
     train: Sequence[str]
@@ -38,7 +42,8 @@ class NewText:
     def sizes(self) -> dict[str, int]:
         """Size of every input file, to know a repeated command by."""
         given = [self.train, self.dev or [], self.heldout or [], self.donor or []]
-        files = [path for patterns in given if patterns for path in readers.files(patterns)]
+        wanted = [some for some in given if some and list(some) != [SAMPLE]]
+        files = [path for patterns in wanted for path in readers.files(patterns)]
         return {str(path): path.stat().st_size for path in files}
 
 
@@ -87,6 +92,25 @@ def build(text: NewText, tokenizer: Any, folder: Path, *, context: int) -> dict[
 
 def _pairs(text: NewText) -> Iterator[tuple[str, Document]]:
     """(split, document), held-back text first, so that leaks show as train is read."""
+    if list(text.train) == [SAMPLE]:
+        yield from _sample(text)
+    else:
+        yield from _files(text)
+    if text.donor:
+        for document in readers.read(text.donor):
+            if document.language not in (text.language, codes.UNKNOWN):
+                yield "train", document
+
+
+def _sample(text: NewText) -> Iterator[tuple[str, Document]]:
+    if text.dev or text.heldout:
+        raise UserError("--text sample: has its own splits; leave --dev and --heldout out")
+    for split in _SPLITS:
+        for document in sample.documents(split, [text.language]):
+            yield split, document
+
+
+def _files(text: NewText) -> Iterator[tuple[str, Document]]:
     own = {"heldout": text.heldout, "dev": text.dev}
     for split, patterns in own.items():
         if patterns:
@@ -97,10 +121,6 @@ def _pairs(text: NewText) -> Iterator[tuple[str, Document]]:
         for document in documents(text.train, text.language):
             if split_of(document) == split:
                 yield split, document
-    if text.donor:
-        for document in readers.read(text.donor):
-            if document.language not in (text.language, codes.UNKNOWN):
-                yield "train", document
 
 
 def _choose(text: NewText, wanted: Sequence[str]) -> Callable[[Document], str]:
