@@ -9,8 +9,8 @@ from xelm.allocation.settings import AllocationSettings
 from xelm.allocation.stage import allocate, owners
 from xelm.corpus.prepare import prepare
 from xelm.corpus.settings import CorpusSettings
-from xelm.corpus.share import Share
 from xelm.corpus.shards import TokenShards
+from xelm.corpus.share import Share
 from xelm.errors import UserError
 
 LANGUAGES = ["en", "hi", "ru", "zh"]
