@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from transformers.utils import logging as transformers_logging
 
 from xelm.ensemble import manifest as manifests
 from xelm.ensemble.routers.data import RouterData
@@ -16,6 +17,8 @@ from xelm.errors import UserError
 
 if TYPE_CHECKING:
     from xelm.ensemble.model import XelmForCausalLM
+
+transformers_logging.disable_progress_bar()  # k bars for k experts drown what the user wants to see
 
 _TO_EXPERTS = ("attn_implementation", "device_map", "quantization_config", "low_cpu_mem_usage")
 _IGNORED = (
