@@ -11,9 +11,10 @@ from tiny import CONTEXT, text_file, trained
 from typer.testing import CliRunner
 
 from xelm.cli import grow
+from xelm.cli.verify import verify
 from xelm.ensemble import manifest as manifests
 from xelm.ensemble.routers.data import RouterData
-from xelm.ensemble.verify import verify
+from xelm.ensemble.verify import verify as whole
 from xelm.errors import UserError
 
 Xelm = Callable[..., str]
@@ -26,6 +27,7 @@ def xelm() -> Xelm:
     app = typer.Typer(pretty_exceptions_enable=False)
     for verb in VERBS:
         app.command(verb)(getattr(grow, verb))
+    app.command("verify")(verify)
 
     def call(*arguments: object) -> str:
         result = CliRunner().invoke(app, [str(each) for each in arguments])
@@ -60,7 +62,7 @@ def test_add_tells_donors_arms_and_old_languages(xelm: Xelm, bundle: Path, tmp_p
         "revision 2, expert pl; nothing else changed",
     ):
         assert part in shown, shown
-    assert verify(bundle).expert("pl").languages == ["pl"]
+    assert whole(bundle).expert("pl").languages == ["pl"]
 
 
 def test_add_as_json_then_log_lineage_and_back(xelm: Xelm, lone: Path, tmp_path: Path) -> None:
@@ -77,6 +79,8 @@ def test_add_as_json_then_log_lineage_and_back(xelm: Xelm, lone: Path, tmp_path:
     assert "2 folder(s)" in xelm("prune", lone, "--keep", 1, "--dry-run")
     assert "2 folder(s)" in xelm("prune", lone, "--keep", 1)
     xelm("remove", lone, "ru")
+    assert "expert en-sw: byte-identical since revision 1" in xelm("verify", lone)
+    assert json.loads(xelm("verify", lone, "--json"))["unchanged_since"] == {"en-sw": 1}
     assert [expert.name for expert in manifests.read(lone).experts] == ["en-sw"]
 
 

@@ -1,22 +1,23 @@
 """The proof that growth forgot nothing: what `xelm verify` says of a bundle that has grown.
 
 An expert's figures are a function of its files. So it is enough to show that every folder any
-revision names is still, byte for byte, what that revision recorded, and to name the experts that an
-upgrade replaced.
+revision names is still, byte for byte, what that revision recorded, and to say since which revision
+each expert is the same.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from xelm.ensemble import manifest as manifests
 from xelm.ensemble.manifest import Manifest
 from xelm.ensemble.verify import verify_folder
-from xelm.growth.revisions import Say
 
 
-def verify_history(bundle: Path, say: Say = lambda line: None) -> None:
-    """Check every folder of every revision that is still there.
+def verify_history(bundle: Path, checked: Collection[str] = ()) -> dict[str, int]:
+    """Check every folder of every revision that is still there; expert -> unchanged since revision.
+
+    `checked` folders have been verified already. What was pruned is passed over.
 
     Raises:
         UserError: naming the first file that is not what a revision recorded.
@@ -25,12 +26,12 @@ def verify_history(bundle: Path, say: Say = lambda line: None) -> None:
     revisions = [*older(bundle), manifests.read(bundle)]
     for manifest in revisions:
         for folder, fingerprint in manifest.folders():
-            if folder not in seen and (bundle / folder).is_dir():
+            known = folder in seen or folder in checked
+            if not known and (bundle / folder).is_dir():
                 verify_folder(bundle, bundle / folder, fingerprint)
             seen.setdefault(folder, fingerprint)
             assert seen[folder] == fingerprint, f"{folder}: two revisions disagree about it"
-    for line in lines(revisions):
-        say(line)
+    return unchanged_since(revisions)
 
 
 def older(bundle: Path) -> Iterator[Manifest]:
@@ -40,11 +41,10 @@ def older(bundle: Path) -> Iterator[Manifest]:
         yield manifests.revision(bundle, number)
 
 
-def lines(revisions: list[Manifest]) -> Iterator[str]:
-    """One line an expert: since which revision its files are the same."""
+def unchanged_since(revisions: list[Manifest]) -> dict[str, int]:
+    """Expert of the last revision -> the first revision from which on its files are the same."""
     current = revisions[-1]
-    if len(revisions) == 1:
-        return
+    found = {}
     for expert in current.experts:
         since = current.revision
         for manifest in reversed(revisions):
@@ -52,4 +52,5 @@ def lines(revisions: list[Manifest]) -> Iterator[str]:
             if there.get(expert.name) != expert.fingerprint:
                 break
             since = manifest.revision
-        yield f"expert {expert.name}: byte-identical since revision {since}"
+        found[expert.name] = since
+    return found
