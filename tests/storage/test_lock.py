@@ -1,7 +1,6 @@
 """Two never hold one lock; a dead or silent holder never blocks for ever."""
 
 import json
-import multiprocessing
 import os
 import socket
 import subprocess
@@ -89,21 +88,22 @@ def test_the_heart_beats_and_a_takeover_is_noticed(
     assert json.loads(path.read_text())["host"] == "elsewhere"
 
 
-def _count(path: Path, counter: Path) -> None:
-    for _ in range(5):
-        held = Lock(path).acquire(blocking=True)
-        counter.write_text(str(int(counter.read_text()) + 1))
-        held.release()
+_COUNT = """
+import sys
+from pathlib import Path
+from xelm.storage.lock import Lock
+path, counter = map(Path, sys.argv[1:])
+for _ in range(5):
+    held = Lock(path).acquire(blocking=True)
+    counter.write_text(str(int(counter.read_text()) + 1))
+    held.release()
+"""
 
 
 def test_waiting_processes_pass_one_at_a_time(tmp_path: Path) -> None:
     counter = tmp_path / "n"
     counter.write_text("0")
-    spawn = multiprocessing.get_context("spawn")
-    group = [spawn.Process(target=_count, args=(tmp_path / "lock", counter)) for _ in range(2)]
-    for process in group:
-        process.start()
-    for process in group:
-        process.join()
-        assert process.exitcode == 0
+    command = [sys.executable, "-c", _COUNT, str(tmp_path / "lock"), str(counter)]
+    group = [subprocess.Popen(command) for _ in range(2)]
+    assert [process.wait() for process in group] == [0, 0]
     assert counter.read_text() == "10"
