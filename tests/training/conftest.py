@@ -15,6 +15,7 @@ from xelm.corpus.share import Share
 from xelm.models import seed
 from xelm.storage import atomic
 from xelm.training.job import Job, plan
+from xelm.training.loop import train
 from xelm.training.settings import ArmSettings
 
 ALPHABETS = {"en": "abcdefgh", "ru": "абвгдежз", "sw": "klmnopqr"}
@@ -92,19 +93,31 @@ SETTINGS = ArmSettings(
 )
 
 
+def plan_job(run: Path, name: str, windows: int, **changes: object) -> Job:
+    """Make and save a job on the tiny run; keyword arguments change its settings."""
+    whole = name in ("dense", "seed")
+    share = None if whole else f"allocations/{name.replace('/', '/shares/')}.json"
+    settings = SETTINGS.model_copy(update=changes)
+    job = plan(name, tokens=windows * CONTEXT, context=CONTEXT, settings=settings, share=share)
+    job.save(run)
+    return job
+
+
 @pytest.fixture
 def planned(run: Path) -> Callable[..., Job]:
-    """Make and save a job on the tiny run; keyword arguments change its settings."""
+    """`plan_job` on this test's run; `pair/en-sw` with 40 windows unless told otherwise."""
 
     def make(name: str = "pair/en-sw", windows: int = 40, **changes: object) -> Job:
-        share = (
-            None
-            if name in ("dense", "seed")
-            else f"allocations/{name.replace('/', '/shares/')}.json"
-        )
-        settings = SETTINGS.model_copy(update=changes)
-        job = plan(name, tokens=windows * CONTEXT, context=CONTEXT, settings=settings, share=share)
-        job.save(run)
-        return job
+        return plan_job(run, name, windows, **changes)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def whole(made_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run in which the usual job was trained without interruption."""
+    copy = tmp_path_factory.mktemp("whole") / "run"
+    shutil.copytree(made_run, copy)
+    plan_job(copy, "pair/en-sw", 40)
+    train(copy, "pair/en-sw")
+    return copy

@@ -46,15 +46,6 @@ def equal(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> bool
     return all(torch.equal(left[name], right[name]) for name in left)
 
 
-@pytest.fixture
-def whole(made_run: Path, planned: Callable[..., Job], run: Path, tmp_path: Path) -> Path:
-    """The job's uninterrupted result, in a copy of the run."""
-    planned()
-    copy = Path(shutil.copytree(run, tmp_path / "whole"))
-    train(copy, NAME)
-    return copy
-
-
 def stop_at(run: Path, step: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Train until `step` and be stopped."""
     monkeypatch.setattr("xelm.training.watch._REPORT_SECONDS", 0.0)
@@ -67,8 +58,16 @@ def stop_at(run: Path, step: int, monkeypatch: pytest.MonkeyPatch) -> None:
         train(run, NAME, report=report)
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
-@pytest.mark.parametrize("name", ["state.safetensors", "state.json"])
+@pytest.mark.parametrize(
+    ("damage", "name"),
+    [
+        ("flipped", "state.safetensors"),
+        ("truncated", "state.safetensors"),
+        ("missing", "state.safetensors"),
+        ("flipped", "state.json"),
+        ("missing", "manifest.json"),
+    ],
+)
 def test_a_damaged_checkpoint_is_refused_by_name_and_the_one_before_used(
     whole: Path,
     run: Path,

@@ -42,15 +42,14 @@ def test_the_middle_stays_as_it_was(deep: Path, planned: Callable[..., Job], met
 
 def test_l2_pulls_back_to_the_seed(deep: Path, planned: Callable[..., Job]) -> None:
     distances = []
-    for strength in (0.0, 0.05, 50.0):
+    for strength in (0.0, 50.0):
         planned(NAME, preserve="l2-to-seed", preserve_strength=strength)
         train(deep, NAME)
         before, after = weights(deep, "seed"), weights(deep)
         middle = [n for n in before if "layers.1." in n or "layers.2." in n]
         distances.append(sum(float((before[n] - after[n]).norm()) for n in middle))
         (deep / "models" / NAME).rename(deep / "models" / f"s{strength}")
-    assert distances[0] > distances[2] * 1.5
-    assert distances[0] > distances[1]
+    assert distances[0] > distances[1] * 1.5
 
 
 def test_lora_merged_is_the_seed_with_its_adapter_in_peft(
