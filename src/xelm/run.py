@@ -77,6 +77,10 @@ class Run:
         """All stages in order."""
         for stage in STAGES:
             getattr(self, stage)()
+        self.say(f"all is done; open {self.folder / 'report.html'}")
+        for name in list(self.recipe.allocations)[:1]:
+            bundle = self.folder / "bundles" / name
+            self.say(f'talk to it: xelm generate {bundle} --prompt "..." --language xx')
 
     def prepare(self) -> None:
         """Text -> tokenizer and token shards in `corpus/`."""
