@@ -84,6 +84,13 @@ class TestInARun:
         assert new.languages["pl"] == {"pl": 10 * CONTEXT}
         assert {k: v for k, v in new.languages.items() if k != "pl"} == old.languages
 
+    def test_bounds_are_lowered_for_the_new_language_and_never_raised(self, added: Any) -> None:
+        bundle, _, _ = added
+        old = RouterData.load(bundle / manifests.revision(bundle, 1).router.folder)
+        new = RouterData.load(bundle / manifests.read(bundle).router.folder)
+        assert set(new.bounds) == set(old.bounds) == {"tfidf", "unigram"}
+        assert all(new.bounds[kind] <= bound for kind, bound in old.bounds.items())
+
     def test_old_own_figures_are_the_same_to_the_last_digit(self, added: Any) -> None:
         _, made, _ = added
         assert set(made.old) == {"en", "ru", "sw"}

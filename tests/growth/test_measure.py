@@ -70,15 +70,17 @@ def test_routed_is_the_mixture_that_the_router_says(
     manifest = manifest.model_copy(update={"router": router})
     figures = BundleFigures(bundle, manifest, texts, CONTEXT)
     found = figures.routed()
-    data = RouterData.load(bundle / manifest.router.folder)
+    data = RouterData.load(bundle / manifest.router.folder).with_fallback("seed")
     kind = build(parse(settings), data)
+    assert manifest.seed is not None and manifest.seed.folder is not None
+    folders = [*(expert.folder for expert in manifest.experts), manifest.seed.folder]
     for language in texts.languages:
         total = 0.0
         for ids in texts.ids[language]:
             weights = document_weights(kind, ids)
             if settings.get("top_m") == 1:
                 weights = np.eye(weights.shape[1])[weights.argmax(1)]
-            logs = np.stack([reference(bundle / e.folder, ids) for e in manifest.experts], axis=1)
+            logs = np.stack([reference(bundle / each, ids) for each in folders], axis=1)
             total += float(np.log((weights * np.exp(logs)).sum(1)).sum())
         expected = -total / math.log(2) / sum(texts.bytes[language])
         assert found[language] == pytest.approx(expected, abs=1e-5)

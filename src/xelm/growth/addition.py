@@ -201,7 +201,7 @@ class Addition:
 
     def column(self, shards: TokenShards, data: RouterData) -> NewColumn:
         """The router's column of the language, from its train text."""
-        return columns.fit(data, shards, self.language)
+        return columns.fit(data, shards, self.language, TokenShards(self.work / "corpus", "dev"))
 
     def heldout(self) -> Texts:
         """Held-out text of the new language."""

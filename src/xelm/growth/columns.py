@@ -4,12 +4,15 @@ Nothing that is there is refitted. The unigram router gets the language's piece 
 embedding gets a centroid, the mean of the new documents' unit vectors in the space as it stands, as
 allocation made the others. A script that the space never saw has few pieces in it, or none: `blind`
 says how much of the text the embedding cannot see, and unigram counts are then the ones to trust.
+The bound below which nothing fits and the seed answers was learnt on the old languages; where the
+new one fits less well, by its own column, the bound is lowered for it.
 """
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,9 +27,14 @@ from xelm.corpus.shards import TokenShards
 from xelm.corpus.share import Share
 from xelm.ensemble import fitting
 from xelm.ensemble import manifest as manifests
+from xelm.ensemble.routers.abstaining import learn_bound
+from xelm.ensemble.routers.build import abstaining, build
 from xelm.ensemble.routers.data import RouterData, TfidfData
+from xelm.ensemble.routing import parse
 from xelm.growth import text
 
+_EXAMPLES, _EXAMPLE_TOKENS = 200, 2048
+_CAREFUL = 0.5  # of the distance to the median, where few documents say what is usual
 _DOCUMENTS = 5000  # a centroid is a mean: more of them change it in no digit that matters
 
 
@@ -42,19 +50,49 @@ class NewColumn:
     blind: float | None
     """Part of its text that the embedding knows nothing of: of tokens, or of documents where the
     terms are words; None without embedding."""
+    examples: tuple[NDArray[Any], ...] = ()
+    """Documents (ids) that must not be taken for text nobody knows."""
 
     def grow(self, data: RouterData, expert: str, tokens: int) -> RouterData:
         """`data` with this column, answered for by `expert`; every old column as it stood."""
-        return data.with_columns(
+        grown = data.with_columns(
             expert,
             {self.language: tokens},
             counts=self.counts if data.unigram is not None else None,
             centroids=self.centroid if data.tfidf is not None else None,
         )
+        return self.known_to(grown)
+
+    def known_to(self, data: RouterData) -> RouterData:
+        """`data` (with this column) with bounds no higher than its examples reach."""
+        bounds = {}
+        for kind, bound in data.bounds.items():
+            routing = parse({"kind": kind})
+            router = abstaining(routing, data, build(routing, data), 0.0)
+            mine = _bound([router.worst_fit(ids) for ids in self.examples])
+            bounds[kind] = bound if mine is None else min(bound, mine)
+        return replace(data, bounds=bounds)
 
 
-def fit(data: RouterData, shards: TokenShards, language: str) -> NewColumn:
-    """The column of a language from its train text; all that the bundle's routers need of it."""
+def _bound(fits: list[float]) -> float | None:
+    """As learnt for a whole corpus; from few documents more carefully, from none not at all."""
+    known = [fit for fit in fits if np.isfinite(fit)]
+    if (learnt := learn_bound(known)) is not None or not known:
+        return learnt
+    low = min(known)
+    return low - max(_CAREFUL * (float(np.median(known)) - low), 0.1 * abs(low))
+
+
+def fit(data: RouterData, shards: TokenShards, language: str, dev: TokenShards) -> NewColumn:
+    """The column of a language from its train text, and examples from its `dev` text."""
+    examples = tuple(
+        np.asarray(dev.document(language, index)[:_EXAMPLE_TOKENS])
+        for index in range(min(dev.count(language), _EXAMPLES))
+    )
+    return replace(_fit(data, shards, language), examples=examples)
+
+
+def _fit(data: RouterData, shards: TokenShards, language: str) -> NewColumn:
     counts = fitting.piece_counts(Share.of(shards, {language: None}), shards, language)
     if data.tfidf is None:
         return NewColumn(language, counts[None], None, None)
@@ -81,7 +119,7 @@ def of_files(bundle: Path, patterns: Sequence[str], languages: Sequence[str]) ->
         corpus = Path(temporary) / "corpus"
         build_pairs((("train", each) for each in found), tokenizers.load(bundle), corpus)
         shards = TokenShards(corpus, "train")
-        return [fit(data, shards, language) for language in shards.languages]
+        return [fit(data, shards, language, shards) for language in shards.languages]
 
 
 def _centroid(

@@ -14,9 +14,11 @@ from xelm.corpus import sample
 from xelm.ensemble.manifest import Manifest
 from xelm.growth import fit, jobs, measure
 from xelm.growth.addition import Addition
+from xelm.growth.columns import NewColumn
 from xelm.growth.donors import SEED, Candidate, Donors
 from xelm.growth.measure import BundleFigures, Texts
 
+_MUCH_UNSEEN = 0.3  # part of the new text
 ROUTED_BYTES = 200_000  # of each old language, read by the router alone
 
 
@@ -143,7 +145,7 @@ def compare(
         old_text=where,
         bytes_per_token=_bytes_per_token(before.texts, heldout),
         blind=column.blind,
-        notes=_notes(addition, where),
+        notes=[*_notes(addition, where), *_blindness(after, column)],
     )
 
 
@@ -222,6 +224,16 @@ def _notes(addition: Addition, where: str) -> list[str]:
     if not addition.request.controls:
         notes.append("controls were not trained (--controls trains them)")
     return notes
+
+
+def _blindness(after: Manifest, column: NewColumn) -> list[str]:
+    """A router that cannot see the language should not be the one that decides."""
+    if after.router.kind != "tfidf" or (column.blind or 0.0) < _MUCH_UNSEEN:
+        return []
+    return [
+        "this bundle routes by tfidf, whose embedding sees little of the new text; the unigram "
+        "router does (router=unigram)"
+    ]
 
 
 def figures_before(addition: Addition) -> tuple[BundleFigures, str]:

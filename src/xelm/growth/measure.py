@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from xelm.corpus import tokenizer as tokenizers
 from xelm.corpus.documents import Document
 from xelm.corpus.shards import TokenShards
+from xelm.ensemble import manifest as manifests
 from xelm.ensemble.manifest import Manifest
 from xelm.ensemble.mixing import document_weights, keep_largest
 from xelm.ensemble.routers.build import build
@@ -160,12 +161,28 @@ class BundleFigures:
         limit: int | None = None,
     ) -> None:
         self.bundle, self.manifest, self.context = Path(bundle), manifest, context
-        self.data = RouterData.load(self.bundle / manifest.router.folder)
-        self.every = texts.only(language for language in texts.languages if self._owned(language))
-        self.texts = self.every.head(limit)
         settings = {"kind": manifest.router.kind, **manifest.router.settings}
         self.routing: Routing = parse(settings)
+        self.data = RouterData.load(self.bundle / manifest.router.folder)
+        if self._may_abstain():
+            self.data = self.data.with_fallback(manifests.SEED)
+        self.every = texts.only(language for language in texts.languages if self._owned(language))
+        self.texts = self.every.head(limit)
         self.router = build(self.routing, self.data)
+
+    def _may_abstain(self) -> bool:
+        """Does the seed answer where nothing fits, as it does in the loaded model?"""
+        seed = self.manifest.seed
+        there = seed is not None and seed.folder is not None
+        several = len(self.manifest.experts) > 1
+        return bool(self.routing.abstain and self.data.bounds and several and there)
+
+    def _folder(self, name: str) -> Path:
+        seed = self.manifest.seed
+        if name == self.data.fallback:
+            assert seed is not None and seed.folder is not None
+            return self.bundle / seed.folder
+        return self.bundle / self.manifest.expert(name).folder
 
     def _owned(self, language: str) -> bool:
         return bool(self.data.languages.get(language))
@@ -195,7 +212,7 @@ class BundleFigures:
             beside = dict(self._read_by(name, without=mine))
             if not mine and not beside:
                 continue
-            scorer = _Scorer(self.bundle / self.manifest.expert(name).folder, self.context)
+            scorer = _Scorer(self._folder(name), self.context)
             for language in mine:
                 found.own[language] = scorer.score(self.texts.ids[language])
             parts = [self.texts.ids[code][index][:n] for (code, index), n in beside.items()]

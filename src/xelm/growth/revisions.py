@@ -158,10 +158,10 @@ def _belongs(path: Path) -> bool:
 
 def free_name(manifest: Manifest, name: str) -> str:
     """`name`, if no expert has it and it can name a folder; UserError with what to do."""
-    if not _NAME.fullmatch(name):
+    if not _NAME.fullmatch(name) or name == manifests.SEED:
         raise UserError(
             f"--name {name!r}: give letters, digits, points and hyphens, beginning with a letter "
-            "or a digit"
+            "or a digit, and not `seed`"
         )
     if any(expert.name == name for expert in manifest.experts):
         raise UserError(
