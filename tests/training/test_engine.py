@@ -169,3 +169,16 @@ def test_a_gpu_restores_its_optimizer() -> None:
     for each in (made, again):
         each.step(data, 1e-2)
     assert all(torch.equal(t, again.state()[n]) for n, t in made.state().items())
+
+
+def test_without_a_compiler_it_trains_uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    from xelm.training import engines
+    from xelm.training.job import plan
+    from xelm.training.settings import ArmSettings
+
+    job = plan("dense", tokens=64, context=8, settings=ArmSettings())
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setattr(engines.shutil, "which", lambda name: None)
+    assert engines.flags(job)["compile"] is False
+    monkeypatch.setattr(engines.shutil, "which", lambda name: f"/usr/bin/{name}")
+    assert engines.flags(job)["compile"] is True

@@ -1,6 +1,8 @@
 """Which engine a job runs on; a process keeps the last one, so experts share a compiled graph."""
 
 import json
+import os
+import shutil
 from typing import Any
 
 from xelm.training import machine
@@ -37,19 +39,36 @@ def engine_for(job: Job, config: Any, report: Report) -> Engine:
     )
     if key not in _kept:
         _kept.clear()
-        if settings.compile:
-            report(Notice(job.name, "compiling the training step (once per process)"))
+        report(Notice(job.name, _about_compiling(job)))
         _kept[key] = Engine(
             config,
             job.context,
             settings.micro_batch,
             machine.dtype(settings.dtype, device),
             device,
-            settings.compile,
+            compiles(job),
             settings.activation_checkpointing,
             chosen.adapt,
         )
     return _kept[key]
+
+
+def compiles(job: Job) -> bool:
+    """Is the step compiled? As asked for, where there is a C++ compiler to do it (on a CPU)."""
+    return job.settings.compile and (machine.device() != "cpu" or has_compiler())
+
+
+def has_compiler() -> bool:
+    """Does torch.compile find the compiler that it needs on a CPU?"""
+    return any(map(shutil.which, [os.environ.get("CXX") or "g++", "clang++", "c++"]))
+
+
+def _about_compiling(job: Job) -> str:
+    if compiles(job):
+        return "compiling the training step (once per process)"
+    if job.settings.compile:
+        return "no C++ compiler here: trains without compiling, about a third slower (install g++)"
+    return "trains without compiling, as asked for"
 
 
 def flags(job: Job) -> dict[str, Any]:
@@ -61,7 +80,7 @@ def flags(job: Job) -> dict[str, Any]:
         "device": device,
         "threads": torch.get_num_threads() if device == "cpu" else 0,
         "dtype": str(machine.dtype(job.settings.dtype, device)),
-        "compile": job.settings.compile,
+        "compile": compiles(job),
         "micro_batch": job.settings.micro_batch,
         "context": job.context,
         "torch": torch.__version__,
