@@ -34,7 +34,7 @@ class Run:
     """A run folder with its recipe.
 
     Args:
-        folder: the run's folder (see DESIGN: `runs/<name>`).
+        folder: the run's folder, `runs/<name>` by custom.
         recipe: validated settings.
         say: where one-line messages go.
     """
