@@ -139,7 +139,7 @@ def test_unchosen_experts_do_not_run(bundle: Path, encode: Any, texts: Any) -> N
     for name, expert in zip(model.names, model.experts, strict=True):
         expert.register_forward_hook(lambda *_, name=name: ran.__setitem__(name, ran[name] + 1))
     ids, mask = padded(encode([texts["hi"][0][:80]]))
-    model.generate(ids, attention_mask=mask, max_new_tokens=3, do_sample=False, expert_weights=None)
+    model.generate(ids, attention_mask=mask, max_new_tokens=3, do_sample=False)
     chosen = {name for name, count in ran.items() if count}
     assert "hi" in chosen
     spoke = {model.names[i] for i in model.expert_weights.sum((0, 1)).nonzero().flatten()}
@@ -148,3 +148,15 @@ def test_unchosen_experts_do_not_run(bundle: Path, encode: Any, texts: Any) -> N
     model.generate(ids, attention_mask=mask, max_new_tokens=5, do_sample=False, language="el")
     assert {name for name, count in ran.items() if count} == {"ar-tr-el"}
     assert ran["ar-tr-el"] == 5
+
+
+def test_each_row_may_have_its_own_language(bundle: Path, encode: Any, texts: Any) -> None:
+    """Known languages row by row, with beams: each row as its owner alone would write it."""
+    model = XelmForCausalLM.from_pretrained(bundle, dtype=torch.float64)
+    ids, mask = padded(encode([texts["en"][0][:30], texts["en"][1][:50]]))
+    settings: dict[str, Any] = {"num_beams": 3, "max_new_tokens": 8, "eos_token_id": None}
+    found = model.generate(ids, attention_mask=mask, language=["zh", "tr"], **settings)
+    for row, owner in enumerate(("zh-ja", "ar-tr-el")):
+        expert = model.experts[model.names.index(owner)]
+        alone = expert.generate(ids, attention_mask=mask, **settings)
+        assert torch.equal(found[row], alone[row])

@@ -60,9 +60,9 @@ class XelmCache(Cache):  # type: ignore[misc]
         self,
         ids_bt: torch.Tensor,
         positions_bt: torch.Tensor | None,
-        mask_bs: torch.Tensor | None,
+        mask_bt: torch.Tensor | None,
     ) -> None:
-        """Add the block's columns. `mask_bs` covers all columns, old ones included, or is None."""
+        """Add the block's columns. The mask is of these columns; None when all hold tokens."""
         past, (rows, block) = self.get_seq_length(), ids_bt.shape
         if positions_bt is None:
             positions_bt = torch.arange(past, past + block, device=ids_bt.device)[None]
@@ -72,24 +72,11 @@ class XelmCache(Cache):  # type: ignore[misc]
         else:
             self.ids_bs = torch.cat([self.ids_bs, ids_bt], 1)
             self.positions_bs = torch.cat([self.positions_bs, positions_bt], 1)
-        self._append_mask(mask_bs, past, block)
-
-    def _append_mask(self, mask_bs: torch.Tensor | None, past: int, block: int) -> None:
-        assert self.ids_bs is not None
-        if mask_bs is None:
-            new = None
-        else:
-            assert mask_bs.shape[1] == past + block, "the mask must cover the cached columns too"
-            new = mask_bs[:, past:].bool()
-            new = None if bool(new.all()) else new
-        if self.real_bs is None and new is None:
-            return
-        size = (self.ids_bs.shape[0], past)
-        ones = self.ids_bs.new_ones(size, dtype=torch.bool)
-        before = ones if self.real_bs is None else self.real_bs
-        if new is None:
-            new = self.ids_bs.new_ones((size[0], block), dtype=torch.bool)
-        self.real_bs = torch.cat([before, new], 1)
+        if self.real_bs is not None or mask_bt is not None:
+            ones = ids_bt.new_ones((rows, past + block), dtype=torch.bool)
+            before = ones[:, :past] if self.real_bs is None else self.real_bs
+            new = ones[:, past:] if mask_bt is None else mask_bt.bool()
+            self.real_bs = torch.cat([before, new], 1)
 
     def advance(
         self, index: int, expert: Any, rows: list[int], end: int, needed: int

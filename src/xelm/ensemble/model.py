@@ -89,7 +89,8 @@ class XelmForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
     def route_by(self, routing: Routing) -> None:
         """Change how this model routes from now on."""
         self.routing = routing
-        self.router: Router = build(routing, self.router_data).to(self.device)
+        router = build(routing, self.router_data)
+        self.router: Router = router.to(self._experts_device())
 
     @contextmanager
     def routed(self, **changes: Any) -> Iterator["XelmForCausalLM"]:
@@ -103,9 +104,12 @@ class XelmForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
 
     @property
     def device(self) -> torch.device:
-        """Where the experts are."""
-        device: torch.device = self.experts.device if self._is_lazy else super().device
-        return device
+        """Where the experts are; the router moves with them and is quicker to ask."""
+        return self.router.prior.device
+
+    def _experts_device(self) -> torch.device:
+        found: torch.device = self.experts.device if self._is_lazy else self.experts[0].device
+        return found
 
     @property
     def dtype(self) -> torch.dtype:
@@ -197,7 +201,7 @@ class XelmForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
         past = 0
         if cache is not None:
             past = cache.get_seq_length()
-            cache.append(block.ids_bt, block.positions_bt, block.mask_bs)
+            cache.append(block.ids_bt, block.positions_bt, block.new_mask_bt)
         if self.router.needs_likelihood and given_bk is None:
             logits, weights = run_likelihood(self, block, cache)
         else:
@@ -263,12 +267,28 @@ class XelmForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
             cache.settled_bk = settled.masked_fill(never, float("nan"))
         return weights
 
-    def generate(self, *args: Any, language: str | None = None, **kwargs: Any) -> Any:
-        """As in transformers; `language` (a known one) asks the expert that owns it."""
-        if language is None:
-            return super().generate(*args, **kwargs)
-        with self.routed(kind="language", language=language):
-            return super().generate(*args, **kwargs)
+    def generate(
+        self,
+        inputs: torch.Tensor | None = None,
+        *args: Any,
+        language: str | Sequence[str] | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """As in transformers; `language` (known, one for all rows or one a row) asks its owner."""
+        ids = kwargs.get("input_ids") if inputs is None else inputs
+        if language is not None:
+            rows = 1 if ids is None else ids.shape[0]
+            kwargs["expert_weights"] = self.owners(
+                [language] * rows if isinstance(language, str) else language
+            )
+        return super().generate(inputs, *args, **kwargs)
+
+    def owners(self, languages: Sequence[str]) -> torch.Tensor:
+        """Weights [b, k] that ask each row's language's owner: `expert_weights` of a call."""
+        weights = torch.zeros(len(languages), len(self.names), dtype=torch.float64)
+        for row, language in enumerate(languages):
+            weights[row, self.names.index(self.owner(language))] = 1.0
+        return weights.to(self.device)
 
     def _prepare_cache_for_generation(
         self, generation_config: Any, model_kwargs: dict[str, Any], *args: Any, **kwargs: Any

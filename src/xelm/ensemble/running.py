@@ -6,6 +6,7 @@ column where it has one. Shapes as in model.py.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -39,7 +40,7 @@ class Block:
         length = self.ids_bt.shape[1]
         return min(self.keep, length) if self.keep else length
 
-    @property
+    @cached_property
     def new_mask_bt(self) -> torch.Tensor | None:
         """The mask of this call's columns; None when all hold tokens."""
         if self.mask_bs is None:
@@ -87,10 +88,8 @@ def run_cached(
     lasts = last_columns(weights_bqk, mask)
     parts = []
     for index in range(weights_bqk.shape[-1]):
-        rows = [row for row, last in enumerate(lasts) if last[index]]
-        if rows:
-            end = first + max(lasts[row][index] for row in rows)
-            logits = cache.advance(index, experts[index], rows, end, first)
+        for last, rows in _by_length([row[index] for row in lasts]):
+            logits = cache.advance(index, experts[index], rows, first + last, first)
             parts.append(_Part(index, rows, logits))
     return _together(parts, weights_bqk, block)
 
@@ -152,10 +151,10 @@ def _together(parts: Sequence[_Part], weights_bqk: torch.Tensor, block: Block) -
         for part in parts:
             _put_alone(logits, part, weights_bqk, alone_bq)
         return logits
-    dtype = torch.float64 if some.dtype == torch.float64 else torch.float32
-    logits = _mixed(parts, weights_bqk, dtype)
-    for part in parts:
-        _put_alone(logits, part, weights_bqk, alone_bq)
+    logits = _mixed(parts, weights_bqk)
+    if bool(alone_bq.any()):
+        for part in parts:
+            _put_alone(logits, part, weights_bqk, alone_bq)
     return logits
 
 
@@ -172,9 +171,12 @@ def _put_alone(
     logits_bqv[index[where[0]], where[1]] = part.logits_rqv[where].to(logits_bqv.dtype)
 
 
-def _mixed(parts: Sequence[_Part], weights_bqk: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+def _mixed(parts: Sequence[_Part], weights_bqk: torch.Tensor) -> torch.Tensor:
     rows, wanted = weights_bqk.shape[:2]
+    if all(part.logits_rqv.shape[:2] == (rows, wanted) for part in parts):
+        return mix_logits([(part.logits_rqv, weights_bqk[..., part.expert]) for part in parts])
     some = parts[0].logits_rqv
+    dtype = _wide(some[:0]).dtype
     total = torch.full((rows, wanted, some.shape[-1]), NEVER, dtype=dtype, device=some.device)
     for part in parts:
         index = torch.tensor(part.rows, device=some.device)
