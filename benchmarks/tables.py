@@ -15,6 +15,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+import headline_tables
 from xelm.corpus.languages import name as language_name
 from xelm.reporting import plots
 
@@ -28,6 +29,15 @@ Arms = Mapping[str, Any]
 
 def _read(name: str) -> Any:
     return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def _series(variable: str) -> dict[int, Any]:
+    """Value in tokens -> summary, of the runs sixteen-languages-VARIABLE-<n>m."""
+    found = {
+        int(path.stem.rsplit("-", 1)[1].removesuffix("m")) * 1_000_000: _read(path.stem)
+        for path in RESULTS.glob(f"sixteen-languages-{variable}-*m.json")
+    }
+    return dict(sorted(found.items()))
 
 
 def arms_table(summary: Mapping[str, Any], arms: list[str]) -> str:
@@ -79,10 +89,18 @@ def sweep_table(sweep: Mapping[str, Any]) -> str:
 
 DEMO = ["seed", "dense", "dense-matched/typology-8", "typology-8/own", "tfidf-8/own"]
 SIX = ["seed", "dense", "dense-matched/typology-3", "typology-3/own", "random-3/own"]
+SIXTEEN = ["seed", "dense", "dense-matched/typology-8", "typology-8/own"]
 TABLES: dict[str, Callable[[], str]] = {
     "demo": lambda: arms_table(_read("demo-orders"), DEMO),
     "demo-sweep": lambda: sweep_table(_read("demo-sweep")),
     "six": lambda: arms_table(_read("six-languages"), SIX),
+    "sixteen": lambda: arms_table(_read("sixteen-languages-orders"), SIXTEEN),
+    "sixteen-arms": lambda: headline_tables.overview(_read("sixteen-languages")),
+    "sixteen-split": lambda: headline_tables.split(_read("sixteen-languages")),
+    "sixteen-forgetting": lambda: headline_tables.forgetting(_read("sixteen-languages")),
+    "sixteen-sweep": lambda: sweep_table(_read("sixteen-languages-sweep")),
+    "sixteen-seeds": lambda: headline_tables.dependence(_series("seed"), "tokens of the seed"),
+    "sixteen-budgets": lambda: headline_tables.dependence(_series("budget"), "tokens an arm"),
 }
 
 
@@ -103,6 +121,7 @@ def main() -> int:
     if not check:
         for path in sorted(RESULTS.glob("*-orders.json")):
             plots.gain_by_language(plots.read(path), path.with_suffix(".svg"))
+        headline_tables.pictures(_read("sixteen-languages"), _series("seed"), _series("budget"))
     return int(check and changed)
 
 
