@@ -6,6 +6,7 @@ import torch
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
+    Gemma2Config,
     Gemma3TextConfig,
     LlamaConfig,
     Qwen3Config,
@@ -26,6 +27,9 @@ SMALL = {
     "max_position_embeddings": CONTEXT,
 }
 CONFIGS = {
+    "gemma2, capped logits": Gemma2Config(
+        **SMALL, sliding_window=8, pad_token_id=0, final_logit_softcapping=30.0
+    ),
     "llama with biases": LlamaConfig(**SMALL, attention_bias=True, tie_word_embeddings=False),
     "qwen3": Qwen3Config(**SMALL, tie_word_embeddings=True),
     "gemma3": Gemma3TextConfig(**SMALL, sliding_window=8, pad_token_id=0),
@@ -57,5 +61,6 @@ def test_losses_are_those_of_the_model_itself(name: str) -> None:
     with torch.no_grad():
         logits = peer(input_ids=ids[:, :-1], use_cache=False).logits
         first = torch.nn.functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten())
+    assert (made._hidden is None) == ("capped" in name)
     assert float(made.step(data, 1e-2)) == pytest.approx(float(first), rel=1e-4)
     assert float(made.step(data, 1e-2)) < float(first)

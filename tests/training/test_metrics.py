@@ -1,5 +1,6 @@
 """metrics.jsonl: cut back on a resume, patient with a full disk."""
 
+import io
 import json
 from pathlib import Path
 
@@ -26,15 +27,33 @@ def test_a_line_cut_off_by_a_crash_is_left_out(tmp_path: Path) -> None:
     assert [json.loads(line)["step"] for line in path.open()] == [1, 2]
 
 
+class FullAfter(io.FileIO):
+    """A file on a disk with room for a few bytes only."""
+
+    room = 5
+
+    def write(self, data) -> int:  # type: ignore[no-untyped-def]
+        super().write(bytes(data)[: self.room])
+        raise OSError(28, "no space left on device")
+
+
 def test_a_line_without_room_is_written_with_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     metrics = Metrics(tmp_path / "metrics.jsonl", 0)
+    metrics.add({"step": 1})
+    real = Path.open
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "open", lambda *a, **k: (_ for _ in ()).throw(OSError(28, "full")))
-        metrics.add({"step": 1})
-    metrics.add({"step": 2})
-    assert [row["step"] for row in read(metrics.path)] == [1, 2]
+        failing = iter([True])
+        patch.setattr(
+            Path,
+            "open",
+            lambda self, mode: FullAfter(self, "ab") if next(failing, 0) else real(self, mode),
+        )
+        metrics.add({"step": 2})
+    assert [row["step"] for row in read(metrics.path)] == [1]
+    metrics.add({"step": 3})
+    assert [json.loads(line)["step"] for line in metrics.path.open()] == [1, 2, 3]
 
 
 def test_trackers_get_numbers_only() -> None:

@@ -54,22 +54,51 @@ class Engine:
             n: b for n, b in self.model.named_buffers() if n in self.model.state_dict()
         }
         machine.trim()  # the parameters as the model made them
-        self._forward: LlamaForward | None = None
-        if llama.fits(config):
-            self._forward = LlamaForward(self.model, context, activation_checkpointing)
-        elif activation_checkpointing:
-            self.model.gradient_checkpointing_enable({"use_reentrant": False})
+        self._hidden = self._hidden_states(config, activation_checkpointing)
         self._loss = self._summed_loss
         if compile:
-            self._loss = torch.compile(
-                self._summed_loss, fullgraph=self._forward is not None, dynamic=False
-            )
+            whole = isinstance(self._hidden, LlamaForward)
+            self._loss = torch.compile(self._summed_loss, fullgraph=whole, dynamic=False)
+
+    def _hidden_states(
+        self, config: Any, recompute: bool
+    ) -> Callable[[torch.Tensor], torch.Tensor] | None:
+        """Ids -> last hidden states, if logits are these times the output head and no more."""
+        if llama.fits(config):
+            return LlamaForward(self.model, self.context, recompute)
+        if recompute:
+            self.model.gradient_checkpointing_enable({"use_reentrant": False})
+        return self._decoder if self._head_is_plain() else None
+
+    def _decoder(self, inputs_bt: torch.Tensor) -> torch.Tensor:
+        decoder = self.model.get_decoder()
+        hidden: torch.Tensor = decoder(input_ids=inputs_bt, use_cache=False).last_hidden_state
+        return hidden
+
+    @torch.no_grad()
+    def _head_is_plain(self) -> bool:
+        """Tried out, since models scale or cap their logits in ways of their own.
+
+        With the head a thousandfold (and back: a power of two loses no bit), so that logits reach
+        caps that those of fresh weights are far from.
+        """
+        head = self.model.get_output_embeddings()
+        if getattr(head, "bias", None) is not None:
+            return False
+        ids = torch.arange(2, device=self.device)[None]
+        self.model.eval()
+        head.weight.mul_(1024.0)
+        logits = self.model(input_ids=ids, use_cache=False).logits.float()
+        product = (self._decoder(ids) @ head.weight.T).float()
+        head.weight.mul_(1 / 1024.0)
+        self.model.train()
+        return bool((logits - product).abs().max() < 0.02 * product.abs().max())
 
     def _summed_loss(
         self, inputs_bt: torch.Tensor, targets_bt: torch.Tensor, scale: torch.Tensor
     ) -> torch.Tensor:
-        if self._forward is not None:
-            hidden_nd = self._forward(inputs_bt).flatten(0, 1)
+        if self._hidden is not None:
+            hidden_nd = self._hidden(inputs_bt).flatten(0, 1)
             head_vd = self.model.get_output_embeddings().weight
             return summed_cross_entropy(hidden_nd, head_vd, targets_bt.flatten(), scale)
         logits_btv = self.model(input_ids=inputs_bt, use_cache=False).logits

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from xelm.errors import UserError
 from xelm.storage import atomic
 from xelm.storage.lock import Lock
 from xelm.training import engines
@@ -35,11 +36,11 @@ def train(run: Path, name: str, *, report: Report = ignore) -> None:
     if is_done(run, name):
         report(Finished(name, 0.0, already=True))
         return
-    with Lock(spec_path(run, name).parent / "lock"):
+    with Lock(spec_path(run, name).parent / "lock") as lock:
         if is_done(run, name):
             report(Finished(name, 0.0, already=True))
             return
-        _train_locked(run, job, report)
+        _train_locked(run, job, lock, report)
 
 
 def is_done(run: Path, name: str) -> bool:
@@ -47,11 +48,11 @@ def is_done(run: Path, name: str) -> bool:
     return (Path(run) / "models" / name).is_dir()
 
 
-def _train_locked(run: Path, job: Job, report: Report) -> None:
+def _train_locked(run: Path, job: Job, lock: Lock, report: Report) -> None:
     atomic.remove_leftovers((run / "models" / job.name).parent)
     inputs = open_inputs(run, job)
     start = time.monotonic()
-    with _stop_requests() as asked:
+    with _stop_requests(lock) as asked:
         session = Session(run, inputs, engines.engine_for(job, inputs.config, report), report)
         session.resume()
         session.run(asked)
@@ -60,19 +61,24 @@ def _train_locked(run: Path, job: Job, report: Report) -> None:
 
 
 @contextmanager
-def _stop_requests() -> Iterator[Callable[[], bool]]:
+def _stop_requests(lock: Lock) -> Iterator[Callable[[], bool]]:
     """SIGTERM and SIGUSR1 (Slurm's warning) ask for a stop while the block runs."""
     received: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
-        return
 
     def note(number: int, frame: Any) -> None:
         received.append(number)
 
+    def asked() -> bool:
+        if lock.lost:
+            raise UserError(f"{lock.path}: this process was silent too long and another took over")
+        return bool(received)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield asked  # signals go to the main thread, which has its own plans
+        return
     before = {number: signal.signal(number, note) for number in _STOP_SIGNALS}
     try:
-        yield lambda: bool(received)
+        yield asked
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from xelm.storage import atomic
-
 
 class Metrics:
     """Appends lines; a line the disk has no room for waits for the next one."""
@@ -15,30 +13,56 @@ class Metrics:
     def __init__(self, path: Path, keep_until_step: int) -> None:
         """Keeps the lines of steps up to `keep_until_step` of an earlier try, drops later ones."""
         self.path = Path(path)
-        self._waiting: deque[str] = deque(maxlen=10_000)
-        lines = [json.dumps(row) for row in read(self.path) if row["step"] <= keep_until_step]
-        if lines or self.path.exists():
-            atomic.write_text(self.path, "".join(line + "\n" for line in lines))
+        self._waiting: deque[bytes] = deque(maxlen=10_000)
+        self._size = _kept_bytes(self.path, keep_until_step)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._cut()
 
     def add(self, row: dict[str, Any]) -> None:
         """Append one line, flushed."""
-        self._waiting.append(json.dumps(row))
+        self._waiting.append(json.dumps(row).encode() + b"\n")
+        data = b"".join(self._waiting)
         try:
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write("".join(line + "\n" for line in self._waiting))
-        except OSError:
-            return  # disk full: kept in memory, written with a later line
+            with self.path.open("ab") as file:
+                file.write(data)
+        except OSError:  # disk full: no half line stays, all wait in memory for a later one
+            self._cut()
+            return
+        self._size += len(data)
         self._waiting.clear()
+
+    def _cut(self) -> None:
+        with self.path.open("ab") as file:
+            file.truncate(self._size)
+
+
+def _kept_bytes(path: Path, keep_until_step: int) -> int:
+    """Where the first line stands that is broken or of a later step."""
+    size = 0
+    if path.exists():
+        with path.open("rb") as file:
+            for line in file:
+                row = _parsed(line)
+                if row is None or row["step"] > keep_until_step:
+                    break
+                size += len(line)
+    return size
+
+
+def _parsed(line: bytes) -> dict[str, Any] | None:
+    try:
+        row: dict[str, Any] = json.loads(line)
+    except ValueError:
+        return None
+    return row if line.endswith(b"\n") else None
 
 
 def read(path: Path) -> Iterator[dict[str, Any]]:
     """The rows of a metrics.jsonl; a last line cut off by a crash is left out."""
     if not Path(path).exists():
         return
-    with Path(path).open(encoding="utf-8") as file:
+    with Path(path).open("rb") as file:
         for line in file:
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError:
-                continue
-            yield row
+            row = _parsed(line)
+            if row is not None:
+                yield row

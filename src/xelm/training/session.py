@@ -113,8 +113,9 @@ class Session:
             self.step += 1
             done = Step(self.step, len(windows), loss, rate, started)
             self.watch.step(done, self._measure_dev if self._dev_is_due() else None)
-            self._save_if_due(asked())
-            if asked() and self.step < self.job.steps:
+            stopping = asked()
+            self._save_if_due(stopping)
+            if stopping and self.step < self.job.steps:
                 raise Stopped(f"{self.job.name}: stopped after step {self.step}, saved")
 
     def _dev_is_due(self) -> bool:
