@@ -30,8 +30,8 @@ def kept(promise: bool) -> str:
 
 def blobs(n: int, noise: float = 1.0, seed: int = 0) -> np.ndarray:
     """20 blobs of Zipf-weighted sizes on the sphere, float32 [n, 100]; made chunk by chunk."""
-    generator = np.random.default_rng(seed)
-    centers = generator.normal(size=(20, DIMS)).astype(np.float32)
+    centers = np.random.default_rng(0).normal(size=(20, DIMS)).astype(np.float32)
+    generator = np.random.default_rng(seed + 1)
     centers /= np.linalg.norm(centers, axis=1, keepdims=True)
     share = 1 / np.arange(1, 21)
     X = np.empty((n, DIMS), dtype=np.float32)

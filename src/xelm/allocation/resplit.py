@@ -98,11 +98,9 @@ class _Pair:
         return sum(float(s @ s) / m for s, m in zip(sums, masses, strict=True) if m > 0)
 
     def split(self, generator: np.random.RandomState) -> Half:
-        """Lloyd steps from two documents drawn as by k-means++."""
-        one = self.X[generator.randint(self.n)]
-        far = ((self.X - one) ** 2).sum(axis=1, dtype=np.float64) * self.mass
-        other = self.X[int(np.searchsorted(far.cumsum(), generator.uniform() * far.sum()))]
-        direction = one - other
+        """Lloyd steps from a random direction, drawn towards those in which documents differ."""
+        drawn = generator.standard_normal((self.X.shape[1],)).astype(self.X.dtype)
+        direction = self.spread(drawn)
         first = np.zeros(self.n, dtype=bool)
         for _ in range(STEPS):
             before, first = first, self._nearer(direction)
@@ -113,6 +111,13 @@ class _Pair:
                 break
             direction = (sums[0] / masses[0] - sums[1] / masses[1]).astype(self.X.dtype)
         return Half(first, self.value(first))
+
+    def spread(self, direction: Floats) -> Floats:
+        """Covariance times a direction: random, but the more so along what varies more."""
+        along = (self.X @ direction) * self.weighted
+        centre = self.total / max(float(self.mass.sum()), 1e-300)
+        spread = along @ self.X - along.sum() * centre
+        return np.asarray(spread / max(np.abs(spread).max(), 1e-300), dtype=self.X.dtype)
 
     def _nearer(self, direction: Floats) -> Mask:
         """The documents farthest along a direction that fill the first half."""

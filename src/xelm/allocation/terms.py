@@ -7,6 +7,7 @@ stop words for 15 languages are left out: idf does most of their work). Words lo
 whose vowel signs or lack of spaces the pattern does not know; that is measured, not mended.
 """
 
+import mmap
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -84,6 +85,7 @@ def token_rows(
     """The documents' token ids one after another without end-of-text, and their offsets [m + 1]."""
     tokens, starts = shards.tokens(documents.language), shards.starts(documents.language)
     indices = documents.indices
+    _forget(tokens)
     if len(indices) and indices[-1] - indices[0] + 1 == len(indices):  # adjacent: one read
         ids = np.asarray(tokens[starts[indices[0]] : starts[indices[-1] + 1]], dtype=np.int32)
     elif len(indices):
@@ -95,6 +97,14 @@ def token_rows(
     before = np.concatenate([[0], np.cumsum(kept)])
     offsets = before[np.concatenate([[0], np.cumsum(lengths)])]
     return ids[kept], offsets.astype(np.int64)
+
+
+def _forget(tokens: npt.NDArray[Any]) -> None:
+    """Drop the pages of a memory map read so far from this process: they stay in the system's
+    cache, but the process does not grow with the corpus it has passed over."""
+    mapped = getattr(tokens, "_mmap", None)
+    if isinstance(mapped, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 class Pieces:
