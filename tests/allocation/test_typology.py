@@ -1,6 +1,5 @@
 """The published typology to the letter, and typology as an allocation of real token shards."""
 
-import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import pytest
@@ -74,7 +73,6 @@ def test_allocation_of_a_corpus(reader: Path, tmp_path: Path) -> None:
     }
     assert value["typology"]["pairs"]["bg"]["ru"] == pytest.approx(0.256, abs=5e-4)
     assert (tmp_path / "a" / "tree.nwk").read_text().count(",") == len(languages) - 1
-    assert ElementTree.parse(tmp_path / "a" / "tree.svg").getroot().tag.endswith("svg")
     assert atomic.read_json(tmp_path / "a" / "allocation.json") == value
 
 

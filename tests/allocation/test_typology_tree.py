@@ -1,14 +1,12 @@
-"""Newick read back by another parser, and pictures that are there and the same each time."""
+"""Newick read back by another parser."""
 
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from xelm.allocation.typology_groups import METHODS, Method, groups
-from xelm.allocation.typology_tree import draw, newick
-from xelm.errors import UserError
+from xelm.allocation.typology_tree import newick
 
 CODES = "ar bg de el en es fr hi ja ko ru sw tr ur vi zh-Hant"
 LANGUAGES = CODES.split()
@@ -65,22 +63,3 @@ def test_path_between_a_pair_is_its_distance() -> None:
 
 def test_one_language() -> None:
     assert newick(groups(["en"], 1)) == "en;\n"
-
-
-@pytest.mark.parametrize("kind", ["svg", "png"])
-def test_pictures_repeat_to_the_byte(tmp_path: Path, kind: str) -> None:
-    found = groups(LANGUAGES, 5)
-    for name in ("a", "b"):
-        draw(found, tmp_path / f"{name}.{kind}")
-    assert (tmp_path / f"a.{kind}").read_bytes() == (tmp_path / f"b.{kind}").read_bytes()
-
-
-@pytest.mark.parametrize("languages", [["en"], ["nb", "nn"]])
-def test_pictures_of_next_to_nothing(tmp_path: Path, languages: list[str]) -> None:
-    draw(groups(languages, 1), tmp_path / "a.svg")
-    assert (tmp_path / "a.svg").stat().st_size > 1000
-
-
-def test_an_unknown_format_is_a_mistake(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"ends in \.svg, \.png, \.pdf"):
-        draw(groups(["en", "de"], 1), tmp_path / "a.gif")

@@ -13,11 +13,11 @@ from pathlib import Path
 from xelm.allocation.result import Allocation, by_groups
 from xelm.allocation.settings import AllocationSettings
 from xelm.allocation.typology_groups import Grouping, groups, nearest
-from xelm.allocation.typology_tree import draw, newick
+from xelm.allocation.typology_tree import newick
 from xelm.corpus.shards import TokenShards
 from xelm.storage import atomic
 
-__all__ = ["Grouping", "allocate", "draw", "groups", "nearest", "newick"]
+__all__ = ["Grouping", "allocate", "groups", "nearest", "newick"]
 
 
 def allocate(
@@ -40,6 +40,5 @@ def allocate(
 
     def save(folder: Path) -> None:
         atomic.write_text(folder / "tree.nwk", newick(grouping))
-        draw(grouping, folder / "tree.svg")
 
     return Allocation(by_groups(grouping.groups), {"typology": grouping.as_json()}, save)

@@ -1,11 +1,14 @@
 """`xelm tree LANGUAGES`: which languages belong together, and which is nearest to a new one."""
 
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
 from xelm.errors import UserError
+
+if TYPE_CHECKING:
+    from xelm.allocation.typology_groups import Grouping
 
 
 def tree(
@@ -40,7 +43,7 @@ def tree(
         typer.Option(metavar="LANGUAGE=PARENT", help="Features by hand; may be repeated."),
     ] = None,
     picture: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Draw the tree: .svg, .png or .pdf.")
+        Path | None, typer.Option(metavar="FILE", help="Draw the tree: .svg or .png.")
     ] = None,
     newick: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the tree in Newick format.")
@@ -67,7 +70,7 @@ def tree(
     if newick:
         atomic.write_text(newick, typology_tree.newick(grouping))
     if picture:
-        typology_tree.draw(grouping, picture)
+        _draw(grouping, picture)
     if json:
         _print_json({**grouping.as_json(), "newick": typology_tree.newick(grouping).strip()})
         return
@@ -79,6 +82,16 @@ def tree(
     for group in grouping.groups:
         inside = f"{grouping.within(group):.3f}" if len(group) > 1 else ""
         typer.echo(f"{' '.join(group):{width}}  {inside}".rstrip())
+
+
+def _draw(grouping: "Grouping", path: Path) -> None:
+    from xelm.allocation import typology_tree
+    from xelm.allocation.result import by_groups
+    from xelm.reporting import plots
+
+    experts = by_groups(grouping.groups)
+    owner = {language: name for name, held in experts.items() for language in held}
+    plots.language_tree(typology_tree.newick(grouping), owner, path)
 
 
 def _print_nearest(

@@ -23,7 +23,7 @@ def tree(root: Node, owner: Mapping[str, str], width: float = 760.0) -> Scene:
     hue = {expert: colours.series(number) for number, expert in enumerate(experts)}
     # A band for the expert's name, only where it says more than the languages beside it.
     band = widest(experts, 12) + 22 if experts else 0.0
-    right = width - widest(names.values()) - 14 - band
+    right = width - 1.15 * widest(names.values(), 13) - 14 - band  # bold is wider
     scene = Scene(width, 16 + _ROW * len(leaves) + 46, _title(root, experts))
     heights = _heights(root)
     x = Scale(heights[id(root)] or 1.0, 0.0, 8.0, right)
