@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import load_file
 
 from xelm.errors import UserError
-from xelm.storage.lock import Held, Lock
+from xelm.storage.lock import Lock
 from xelm.training import checkpoint
 from xelm.training.events import Event, Notice, Progress, Stopped, ignore
 from xelm.training.job import Job
@@ -148,10 +148,33 @@ def test_too_little_disk_is_said_before_the_first_step(
         train(run, NAME)
 
 
-def test_only_one_worker_trains_an_expert(run: Path, planned: Callable[..., Job]) -> None:
+def test_a_second_worker_says_who_trains_and_leaves_the_first_alone(
+    whole: Path, run: Path, planned: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("xelm.training.watch._REPORT_SECONDS", 0.0)
     planned()
-    with Lock(run / "training" / NAME / "lock"), pytest.raises(Held, match=str(os.getpid())):
+    code = "import sys; from xelm.training import loop; loop.train(sys.argv[1], sys.argv[2])"
+    said: list[str] = []
+
+    def report(event: Event) -> None:
+        if isinstance(event, Progress) and event.step == 5:
+            second = [sys.executable, "-c", code, str(run), NAME]
+            said.append(subprocess.run(second, capture_output=True, text=True).stderr)
+
+    train(run, NAME, report=report)
+    assert f"{NAME}/lock: locked by process {os.getpid()} on" in said[0]
+    assert equal(weights(whole), weights(run))
+
+
+def test_a_worker_whose_lock_was_taken_over_stops(
+    run: Path, planned: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned()
+    monkeypatch.setattr(Lock, "lost", True, raising=False)
+    monkeypatch.setattr(Lock, "_take", lambda lock: setattr(lock, "lost", True))
+    with pytest.raises(UserError, match="another took over"):
         train(run, NAME)
+    assert not (run / "models" / NAME).exists()
 
 
 CHANGES = {
@@ -190,7 +213,7 @@ def test_another_seed_or_other_settings_under_a_checkpoint_are_named(
 
 
 KILLER = """
-import os, random, signal, sys, time
+import json, os, random, signal, sys, time
 from pathlib import Path
 import torch
 from xelm.training import events, loop
@@ -198,7 +221,8 @@ import xelm.training.session, transformers.models.llama.modeling_llama
 run, name, threads, kills = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 longest = float(sys.argv[5])
 chance = random.Random(5)
-begun = killed = 0
+checkpoints = Path(run) / "training" / name / "checkpoints"
+begun = killed = saving = 0
 while not (Path(run) / "models" / name).exists():
     child = os.fork()  # before any computing here, so that no threads are lost
     if child == 0:
@@ -212,8 +236,10 @@ while not (Path(run) / "models" / name).exists():
             os.kill(child, signal.SIGKILL)
         except ProcessLookupError:
             pass
-    killed += os.waitpid(child, 0)[1] != 0
-print(killed)
+    died = os.waitpid(child, 0)[1] != 0
+    killed += died
+    saving += died and any(checkpoints.glob(".*.tmp-*"))
+print(json.dumps([killed, saving]))
 """
 
 
@@ -228,10 +254,12 @@ def test_killed_at_random_moments_the_result_is_the_same_to_the_bit(
     # kills are spread over about half the time the job takes on this machine, so that most meet it
     longest = (time.monotonic() - began) / kills
     arguments = [str(run), NAME, str(torch.get_num_threads()), str(kills), str(longest)]
-    killed = subprocess.run(
+    told = subprocess.run(
         [sys.executable, "-c", KILLER, *arguments], stdout=subprocess.PIPE, text=True, check=True
     ).stdout
-    assert int(killed) >= kills // 2
+    killed, saving = json.loads(told)
+    print(f"{kills} kills: {killed} met a running worker, {saving} of these inside a save")
+    assert killed >= kills // 2 and (saving or kills < 30)
     assert equal(weights(whole), weights(run))
 
 

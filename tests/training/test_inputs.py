@@ -1,15 +1,18 @@
 """Mistakes in what a job reads end in one line that names the file and the cure."""
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from xelm.corpus import tokenizer
 from xelm.corpus.documents import Document
 from xelm.errors import UserError
-from xelm.storage import atomic
+from xelm.storage import atomic, manifest
 from xelm.training.job import Job, divided_batch, plan
 from xelm.training.loop import train
 from xelm.training.settings import ArmSettings
@@ -41,8 +44,6 @@ def test_a_parent_with_another_tokenizer_is_named(run: Path, planned: Callable[.
     planned()
     other = tokenizer.train([Document("xyz " * 50, "en", "a", "a", "t")], 257)
     other.save_pretrained(run / "models/seed")
-    from xelm.storage import manifest
-
     manifest.write(run / "models/seed")
     with pytest.raises(UserError, match=r"models/seed/tokenizer\.json: is another tokenizer"):
         train(run, "pair/en-sw")
@@ -72,3 +73,42 @@ def test_a_loss_that_is_not_a_number_says_what_to_do(
     planned(learning_rate=1e30, clip=0.0)
     with pytest.raises(UserError, match="lower its learning_rate"):
         train(run, "pair/en-sw")
+
+
+RESIDENT = """
+import sys
+from pathlib import Path
+from xelm.training.inputs import open_inputs
+from xelm.training.job import Job
+
+def read(run):
+    inputs = open_inputs(run, Job.load(run, "dense"))
+    for start in range(0, 200, 4):
+        inputs.windows(start, start + 4)
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) // 1024
+
+small, large = (read(Path(run)) for run in sys.argv[1:])
+print(large - small)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")
+def test_the_corpus_never_sits_in_memory(run: Path, tmp_path: Path) -> None:
+    """A share of 200 MB costs a process no more of its own memory than a small one.
+
+    (Pages of the mapped file that it read also count as resident; they are the kernel's cache.)
+    """
+    settings = ArmSettings(batch=4, compile=False, dtype="float32")
+    plan("dense", tokens=200 * 16, context=16, settings=settings).save(run)
+    small = shutil.copytree(run, tmp_path / "small")
+    with (run / "corpus/train/en/tokens.bin").open("r+b") as file:
+        file.truncate(200 * 2**20)  # a file with a hole: nothing to write, all of it to read
+    starts = np.load(run / "corpus/train/en/starts.npy")
+    starts[-1] = 100 * 2**20
+    np.save(run / "corpus/train/en/starts.npy", starts)
+    manifest.write(run / "corpus")
+    said = subprocess.run(
+        [sys.executable, "-c", RESIDENT, str(small), str(run)], stdout=subprocess.PIPE, check=True
+    ).stdout
+    assert int(said) < 20

@@ -1,6 +1,7 @@
 """Methods that keep the seed's ability: what each promises, and that each resumes to the bit."""
 
 import os
+import random
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from xelm.corpus.shards import TokenShards
+from xelm.corpus.share import Share
 from xelm.errors import UserError
 from xelm.models import seed
 from xelm.training.events import Event, Progress, Stopped
@@ -17,6 +20,7 @@ from xelm.training.loop import train
 from xelm.training.preserve import METHODS
 
 NAME = "pair/ru"
+CONTEXT = 16  # of the made-up run
 
 
 def weights(run: Path, name: str = NAME) -> dict[str, torch.Tensor]:
@@ -73,20 +77,29 @@ def test_lora_merged_is_the_seed_with_its_adapter_in_peft(
 def test_every_method_resumes_to_the_bit(
     deep: Path, planned: Callable[..., Job], monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
+    """Stopped twice: at a random step, and at the one that ends the first epoch."""
     monkeypatch.setattr("xelm.training.watch._REPORT_SECONDS", 0.0)
-    planned(NAME, windows=20, preserve=method)
+    share = Share.load(
+        deep / "allocations/pair/shares/ru.json", TokenShards(deep / "corpus", "train")
+    )
+    epoch = share.window_count("ru", CONTEXT)
+    batch = next(size for size in (6, 5, 4, 3, 2, 1) if epoch % size == 0)
+    planned(NAME, windows=epoch + 2 * batch, batch=batch, preserve=method)
+    ends_epoch = epoch // batch
+    stops = {random.randrange(1, ends_epoch), ends_epoch}
 
     def stop(event: Event) -> None:
-        if isinstance(event, Progress) and event.step == 2:
+        if isinstance(event, Progress) and event.step in stops:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    with pytest.raises(Stopped):
-        train(deep, NAME, report=stop)
+    for _ in stops:
+        with pytest.raises(Stopped):
+            train(deep, NAME, report=stop)
     train(deep, NAME)
     resumed = weights(deep)
     (deep / "models" / NAME).rename(deep / "models/resumed")
     train(deep, NAME)
-    assert all(torch.equal(resumed[name], tensor) for name, tensor in weights(deep).items())
+    assert all(torch.equal(resumed[name], tensor) for name, tensor in weights(deep).items()), stops
 
 
 def test_a_shallow_model_has_no_middle(run: Path, planned: Callable[..., Job]) -> None:
