@@ -187,7 +187,7 @@ def test_searched_starts_end_alike_and_lower():
     X += 0.05 * np.random.default_rng(0).normal(size=X.shape).astype(np.float32)
     plain = [BalancedKMeans(6, n_init=1, random_state=seed).fit(X) for seed in range(4)]
     searched = [
-        BalancedKMeans(6, init="searched", n_init=3, random_state=seed).fit(X) for seed in range(4)
+        BalancedKMeans(6, search=True, n_init=3, random_state=seed).fit(X) for seed in range(4)
     ]
     found, before = [m.inertia_ for m in searched], [m.inertia_ for m in plain]
     assert np.ptp(found) < 0.001 * found[0] and max(found) < 0.99 * min(before)
@@ -195,7 +195,7 @@ def test_searched_starts_end_alike_and_lower():
 
 def test_searched_starts_with_tokens_and_capacities(blobs):
     X, weights = blobs(2000), np.random.default_rng(0).lognormal(5, 1, 2000)
-    model = BalancedKMeans(
-        4, capacities=[3, 1, 1, 1], init="searched", n_init=1, random_state=0
-    ).fit(X, sample_weight=weights)
+    model = BalancedKMeans(4, capacities=[3, 1, 1, 1], search=True, n_init=1, random_state=0).fit(
+        X, sample_weight=weights
+    )
     assert np.ptp(model.sizes_ - weights.sum() * np.array([3, 1, 1, 1]) / 6) <= weights.max()

@@ -34,6 +34,7 @@ def test_related_scripts_go_together(reader: Path) -> None:
     outcome = run(reader, k=4, dimensions=30)
     groups = {frozenset(languages) for languages in outcome.experts.values()}
     assert {frozenset({"bg", "ru"}), frozenset({"ja", "zh"})} <= groups
+    assert {"bg-ru", "ja-zh"} <= outcome.experts.keys()
 
 
 def test_balance_in_tokens(reader: Path) -> None:

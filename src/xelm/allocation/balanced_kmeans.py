@@ -35,10 +35,10 @@ class BalancedKMeans(ClusterMixin, BaseEstimator):  # type: ignore[misc]
     n_clusters: number of clusters, at most the number of documents.
     capacities: shares of the documents (or of the weight) for each cluster, in any unit; None:
         equal. Centres given by `init` keep their order, so the j-th share is the j-th centre's.
-    init: "k-means++"; "searched", k-means++ led out of local optima by splitting pairs of clusters
-        anew (slower, lower inertia, hardly depends on the seed); or centres
-        [n_clusters, n_features] to start from.
-    n_init: starts that compete (on a sample of 20,000 documents, 50,000 when searched).
+    init: "k-means++", or centres [n_clusters, n_features] to start from.
+    n_init: k-means++ starts that compete, on a sample of 20,000 documents (50,000 with search).
+    search: lead every start out of its local optimum by splitting pairs of clusters anew: slower,
+        lower inertia, and the result hardly depends on the start.
     max_iter: Lloyd steps at most.
     tol: stop when the centres' squared shift falls below tol times the mean variance of features.
     exact: sizes exact at every step; False: by prices alone, a few documents off, a little faster.
@@ -55,8 +55,9 @@ class BalancedKMeans(ClusterMixin, BaseEstimator):  # type: ignore[misc]
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "n_clusters": [Interval(Integral, 1, None, closed="left")],
         "capacities": ["array-like", None],
-        "init": [StrOptions({"k-means++", "searched"}), "array-like"],
+        "init": [StrOptions({"k-means++"}), "array-like"],
         "n_init": [Interval(Integral, 1, None, closed="left")],
+        "search": ["boolean"],
         "max_iter": [Interval(Integral, 0, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
         "exact": ["boolean"],
@@ -69,8 +70,9 @@ class BalancedKMeans(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         n_clusters: int = 8,
         *,
         capacities: Sequence[float] | Float64 | None = None,
-        init: Literal["k-means++", "searched"] | npt.ArrayLike = "k-means++",
+        init: Literal["k-means++"] | npt.ArrayLike = "k-means++",
         n_init: int = 5,
+        search: bool = False,
         max_iter: int = 100,
         tol: float = 1e-4,
         exact: bool = True,
@@ -81,6 +83,7 @@ class BalancedKMeans(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         self.capacities = capacities
         self.init = init
         self.n_init = n_init
+        self.search = search
         self.max_iter = max_iter
         self.tol = tol
         self.exact = exact
@@ -182,14 +185,15 @@ class BalancedKMeans(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         return np.asarray(shares / shares.sum())
 
     def _start(self, data: starts.Data, generator: np.random.RandomState) -> Floats:
-        if isinstance(self.init, str):
-            searched = self.init == "searched"
-            return starts.best(data, self.n_init, searched, generator, self._threads())
-        centers = np.array(self.init, dtype=data.X.dtype)
-        if centers.shape != (self.n_clusters, data.X.shape[1]):
+        given = None if isinstance(self.init, str) else self._given_centers(data.X)
+        return starts.best(data, given, self.n_init, self.search, generator, self._threads())
+
+    def _given_centers(self, X: Floats) -> Floats:
+        centers = np.array(self.init, dtype=X.dtype)
+        if centers.shape != (self.n_clusters, X.shape[1]):
             raise ValueError(
                 f"init has shape {centers.shape}; {self.n_clusters} centres of "
-                f"{data.X.shape[1]} features are needed"
+                f"{X.shape[1]} features are needed"
             )
         return centers
 

@@ -46,13 +46,22 @@ def by_groups(groups: Sequence[Sequence[str]]) -> dict[str, Documents]:
     }
 
 
+WHOLE = 0.8
+"""Clusters seldom cut at languages: one that holds this part of some languages' documents, which
+make up this part of its own, is named by them."""
+
+
 def by_labels(labels: Mapping[str, NDArray[np.int64]], k: int) -> dict[str, Documents]:
     """One expert a label 0..k-1; `labels` gives the label of every document, by language."""
-    return {
-        f"expert-{label}": {
+    experts: dict[str, Documents] = {}
+    for label in range(k):
+        held = {
             language: np.flatnonzero(of == label)
             for language, of in labels.items()
             if np.any(of == label)
         }
-        for label in range(k)
-    }
+        whole = [one for one in held if len(held[one]) >= WHOLE * len(labels[one])]
+        inside = sum(len(held[one]) for one in whole)
+        named = whole and inside >= WHOLE * sum(map(len, held.values()))
+        experts[expert_name(label, sorted(whole)) if named else f"expert-{label}"] = held
+    return experts

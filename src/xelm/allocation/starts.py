@@ -2,8 +2,8 @@
 
 Lloyd's steps end in the nearest local optimum, so the start decides. Trying one is cheap on a
 sample and dear on everything; the start whose clusters on the sample have the least inertia goes on
-with all documents. Starts are k-means++, and when `searched` led on by resplit.py: then the result
-is nearly the same whatever the seed.
+with all documents. A start is k-means++ or given centres, and with `search` is led on by
+resplit.py: then the result is nearly the same whatever the start.
 """
 
 from dataclasses import dataclass
@@ -69,24 +69,31 @@ def plus_plus(data: Data, generator: np.random.RandomState) -> Floats:
 
 
 def best(
-    data: Data, count: int, searched: bool, generator: np.random.RandomState, threads: int
+    data: Data,
+    centers: Floats | None,
+    count: int,
+    search: bool,
+    generator: np.random.RandomState,
+    threads: int,
 ) -> Floats:
-    """Centres [k, d] of the best of `count` starts, by inertia on a sample.
+    """Centres [k, d] of the best of `count` starts, by inertia on a sample; or, where centres are
+    given, of the one start from these.
 
-    searched: every start is led out of its local optimum by splitting pairs of clusters anew.
+    search: every start is led out of its local optimum by splitting pairs of clusters anew.
     """
-    if searched:
-        few = data.sample(max(SEARCHED, 200 * len(data.shares)), generator)
-        return min(
-            (_searched(few, generator, threads) for _ in range(count)), key=lambda end: end.inertia
-        ).centers
-    few = data.sample(max(SAMPLE, 200 * len(data.shares)), generator)
-    if count == 1:
-        return plus_plus(few, generator)
-    return min(
-        (_descend(few, plus_plus(few, generator), threads) for _ in range(count)),
-        key=lambda end: end.inertia,
-    ).centers
+    count = count if centers is None else 1
+    few = data.sample(max(SEARCHED if search else SAMPLE, 200 * len(data.shares)), generator)
+    if count == 1 and not search:
+        return plus_plus(few, generator) if centers is None else centers
+    lead = _search if search else _descend_from_plus_plus
+    ends = (lead(few, centers, generator, threads) for _ in range(count))
+    return min(ends, key=lambda end: end.inertia).centers
+
+
+def _descend_from_plus_plus(
+    data: Data, centers: Floats | None, generator: np.random.RandomState, threads: int
+) -> lloyd.Clusters:
+    return _descend(data, plus_plus(data, generator), threads)
 
 
 def _descend(data: Data, centers: Floats, threads: int) -> lloyd.Clusters:
@@ -101,10 +108,13 @@ def _descend(data: Data, centers: Floats, threads: int) -> lloyd.Clusters:
     )
 
 
-def _searched(data: Data, generator: np.random.RandomState, threads: int) -> lloyd.Clusters:
-    """A k-means++ start, Lloyd steps, pairs split anew, Lloyd steps."""
+def _search(
+    data: Data, centers: Floats | None, generator: np.random.RandomState, threads: int
+) -> lloyd.Clusters:
+    """A start on half of the sample, Lloyd steps, pairs split anew, Lloyd steps."""
     few = data.sample(SAMPLE // 2, generator)
-    rough = _descend(few, plus_plus(few, generator), threads).centers
+    begin = plus_plus(few, generator) if centers is None else centers
+    rough = _descend(few, begin, threads).centers
     first = lloyd.run(
         data.X, data.weights, data.capacities, rough, steps=1, tolerance=0.0, threads=threads
     )

@@ -76,8 +76,8 @@ def cluster(
         weights = np.ones(settings.k)
     model = BalancedKMeans(
         settings.k,
-        init=settings.start,
         n_init=settings.starts,
+        search=settings.start == "searched",
         random_state=settings.seed,
         n_jobs=-1,
     )
