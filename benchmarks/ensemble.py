@@ -1,11 +1,12 @@
 """What does an X-ELM cost over its experts, and is it the same to the last digits?
 
     python benchmarks/ensemble.py [router] [exact] [generate] [batch] [score] [memory]
-                                  [--out results.json]
+                                  [--work FOLDER] [--out results.json]
 
 The experts are copies of the sample seed (1.9M parameters), each with a little noise of its own, so
 nothing need be trained. Ratios are taken within one run, both sides alternating, best of three;
-bars that must hold are printed beside them. Run it on a quiet machine, one thread.
+bars that must hold are printed beside them. Run it on a quiet machine, one thread. With --work the
+bundles are kept, and with --out the figures of several runs are put together.
 """
 
 import argparse
@@ -107,15 +108,14 @@ def texts(split: Any, languages: list[str], bytes_each: int) -> list[Document]:
 
 
 def best(actions: dict[str, Callable[[], Any]], rounds: int = 3) -> dict[str, float]:
-    """Least seconds of each action, alternating, after one warm-up of each."""
+    """Least seconds of each action, alternating."""
     seconds: dict[str, float] = {}
-    for turn in range(rounds + 1):
+    for _ in range(rounds):
         for name, action in actions.items():
             start = time.perf_counter()
             action()
             taken = time.perf_counter() - start
-            if turn:
-                seconds[name] = min(taken, seconds.get(name, taken))
+            seconds[name] = min(taken, seconds.get(name, taken))
     return seconds
 
 
@@ -302,9 +302,6 @@ import gc, sys, torch
 from xelm.ensemble.model import XelmForCausalLM
 from xelm.corpus import sample, tokenizer as tokenizers
 bundle, resident = sys.argv[1:]
-def memory():
-    lines = open('/proc/self/status').read().splitlines()
-    return int(next(l for l in lines if l.startswith('RssAnon')).split()[1]) * 1024
 tokenizer = tokenizers.load(bundle)
 model = XelmForCausalLM.from_pretrained(bundle, top_m=1, resident=resident)
 held, said, peak = 0, [], 0
@@ -316,6 +313,7 @@ for code in sample.languages():
     live = {id(t): t for t in gc.get_objects() if torch.is_tensor(t)}.values()
     storages = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in live}
     peak = max(peak, sum(storages.values()))
+    del live  # else what was evicted would stay
 print(hash(str(said)), peak)
 """
 
@@ -357,6 +355,7 @@ def main() -> None:
     """Run the benchmarks asked for, print and keep what they found."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", choices=[*BENCHMARKS, []], default=[])
+    parser.add_argument("--work", type=Path)
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
     logging.disable_progress_bar()
@@ -364,12 +363,13 @@ def main() -> None:
     found: Result = {
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, one thread used",
         "versions": {name: version(name) for name in ("xelm", "torch", "transformers")},
-        "load": os.getloadavg()[0],
         "date": time.strftime("%Y-%m-%d"),
     }
     print(json.dumps(found))
+    if asked.out and asked.out.is_file():
+        found = {**json.loads(asked.out.read_text()), **found}
     with tempfile.TemporaryDirectory() as place:
-        bundles = {k: Path(place) / str(k) for k in (8, 16)}
+        bundles = {k: (asked.work or Path(place)) / str(k) for k in (8, 16)}
         for name in asked.names or BENCHMARKS:
             action, k = BENCHMARKS[name]
             if not (bundles[k] / "bundle").is_dir():

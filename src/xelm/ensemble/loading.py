@@ -1,22 +1,20 @@
-"""From a bundle to a model and back: loading experts, keeping few of them, saving, uploading."""
+"""From a bundle (a folder or a hub id) to what a model is made of; every file is checked."""
 
-import inspect
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import torch
 from transformers.utils import logging as transformers_logging
 
 from xelm.ensemble import manifest as manifests
+from xelm.ensemble.config import XelmConfig
+from xelm.ensemble.manifest import Manifest
+from xelm.ensemble.resident import Resident
 from xelm.ensemble.routers.data import RouterData
-from xelm.ensemble.routing import parse
+from xelm.ensemble.routing import Routing, parse
 from xelm.ensemble.verify import verify_folder, verify_shapes
 from xelm.errors import UserError
-
-if TYPE_CHECKING:
-    from xelm.ensemble.model import XelmForCausalLM
 
 transformers_logging.disable_progress_bar()  # k bars for k experts drown what the user wants to see
 
@@ -38,58 +36,22 @@ _IGNORED = (
 _HUB = ("revision", "cache_dir", "token", "local_files_only", "force_download", "proxies")
 
 
-@lru_cache(maxsize=64)
-def _accepts(kind: Any, name: str) -> bool:
-    return name in inspect.signature(kind.forward).parameters
+@dataclass(frozen=True)
+class Loaded:
+    """A bundle in memory; `xelm.ensemble.model` makes a model of it."""
 
-
-def keeps_logits(expert: Any) -> bool:
-    """Does its forward take `logits_to_keep`?"""
-    kind: Any = type(expert)
-    return _accepts(kind, "logits_to_keep")
-
-
-class Resident:
-    """At most n experts in memory, loaded when they are needed, the least used evicted.
-
-    For inference only: what is not in memory cannot be moved, converted or trained.
-    """
-
-    def __init__(self, loaders: Sequence[Callable[[], Any]], n: int) -> None:
-        if not n >= 1:
-            raise UserError(f"resident: {n}; give `all`, or a number of at least 1")
-        self._loaders, self.n = list(loaders), n
-        self._loaded: dict[int, Any] = {}  # in the order of use
-        self.loads = 0
-
-    def __len__(self) -> int:
-        return len(self._loaders)
-
-    def __getitem__(self, index: int) -> Any:
-        if index in self._loaded:
-            self._loaded[index] = self._loaded.pop(index)
-            return self._loaded[index]
-        while len(self._loaded) >= self.n:
-            self._loaded.pop(next(iter(self._loaded)))
-        self._loaded[index] = self._loaders[index]()
-        self.loads += 1
-        return self._loaded[index]
-
-    @property
-    def device(self) -> torch.device:
-        """Of the experts in memory (one is loaded if there is none)."""
-        found: torch.device = self[next(reversed(self._loaded), 0)].device
-        return found
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Of the experts in memory (one is loaded if there is none)."""
-        found: torch.dtype = self[next(reversed(self._loaded), 0)].dtype
-        return found
+    folder: Path
+    config: XelmConfig
+    experts: list[Any] | Resident
+    data: RouterData
+    routing: Routing
+    context: int | None
+    """Window length the experts were trained on, where their ledgers say."""
+    generation_config: Any
+    """None: transformers' own."""
 
 
 def load(
-    cls: type["XelmForCausalLM"],
     pretrained_model_name_or_path: str | Path,
     *args: Any,
     config: Any = None,
@@ -99,8 +61,8 @@ def load(
     resident: str | int = "all",
     verify: bool = True,
     **kwargs: Any,
-) -> "XelmForCausalLM":
-    """Load a bundle as one model, in evaluation mode.
+) -> Loaded:
+    """Load a bundle's experts, in evaluation mode, and its router.
 
     Args:
         pretrained_model_name_or_path: the bundle's folder, or a hub id.
@@ -115,8 +77,6 @@ def load(
     Raises:
         UserError: naming the file that is missing, damaged or does not fit.
     """
-    from xelm.ensemble.config import XelmConfig
-
     hub = {key: kwargs.pop(key) for key in _HUB if key in kwargs}
     for key in _IGNORED:
         kwargs.pop(key, None)
@@ -128,16 +88,11 @@ def load(
     if kwargs:
         raise UserError(f"{pretrained_model_name_or_path}: unknown argument {next(iter(kwargs))!r}")
     verify_shapes(bundle, manifest)
-    router_folder = bundle / manifest.router.folder
-    verify_folder(bundle, router_folder, manifest.router.fingerprint, hashes=verify)
-    data = RouterData.load(router_folder)
     names = list(experts) if experts is not None else [e.name for e in manifest.experts]
     how = {"dtype": dtype or torch_dtype or "auto", **for_experts}
     chosen = [manifest.expert(name) for name in names]
     loaders = [_loader(bundle, e.folder, e.fingerprint, how, verify) for e in chosen]
-    for name in set(data.experts) - set(names):
-        data = data.without(name)
-    data = _ordered(data, names, router_folder)
+    data = _router_data(bundle, manifest, names, verify)
     routing = parse({**manifest.router.settings, "kind": manifest.router.kind})
     routing = routing.override(**config.routing_changes())
     seed = manifest.seed
@@ -146,13 +101,30 @@ def load(
         data = data.with_fallback(manifests.SEED)
     config.name_or_path = str(pretrained_model_name_or_path)
     few = None if resident == "all" else _number(resident)
-    held: Any = Resident(loaders, few) if few else [loader() for loader in loaders]
-    model = cls(config, held, data, routing)
-    model.bundle = bundle
-    model.context = _context(bundle / manifest.expert(names[0]).folder)
-    model.generation_config = _generation_config(bundle, model.generation_config)
-    model.eval()
-    return model
+    return Loaded(
+        folder=bundle,
+        config=config,
+        experts=Resident(loaders, few) if few else [loader() for loader in loaders],
+        data=data,
+        routing=routing,
+        context=_context(bundle / chosen[0].folder),
+        generation_config=_generation_config(bundle),
+    )
+
+
+def _router_data(
+    bundle: Path, manifest: Manifest, names: Sequence[str], verify: bool
+) -> RouterData:
+    """What the router of these experts is made of, in their order."""
+    folder = bundle / manifest.router.folder
+    verify_folder(bundle, folder, manifest.router.fingerprint, hashes=verify)
+    data = RouterData.load(folder)
+    for name in set(data.experts) - set(names):
+        data = data.without(name)
+    if set(data.experts) != set(names):
+        missing = ", ".join(sorted(set(names) - set(data.experts)))
+        raise UserError(f"{folder}: knows nothing of expert {missing}; fetch the bundle again")
+    return replace(data, experts=tuple(names))
 
 
 def _number(resident: str | int) -> int:
@@ -160,15 +132,6 @@ def _number(resident: str | int) -> int:
         return int(resident)
     except ValueError:
         raise UserError(f"resident: {resident!r}; give `all` or a number") from None
-
-
-def _ordered(data: RouterData, names: Sequence[str], folder: Path) -> RouterData:
-    from dataclasses import replace
-
-    if set(data.experts) != set(names):
-        missing = ", ".join(sorted(set(names) - set(data.experts)))
-        raise UserError(f"{folder}: knows nothing of expert {missing}; fetch the bundle again")
-    return replace(data, experts=tuple(names))
 
 
 def _loader(
@@ -224,25 +187,9 @@ def _context(folder: Path) -> int | None:
     return ledger.get("context") if isinstance(ledger, dict) else None
 
 
-def _generation_config(bundle: Path, default: Any) -> Any:
+def _generation_config(bundle: Path) -> Any:
     from transformers import GenerationConfig
 
     if not (bundle / "generation_config.json").is_file():
-        return default
+        return None
     return GenerationConfig.from_pretrained(bundle)
-
-
-def save(model: "XelmForCausalLM", folder: Path, *args: Any, **kwargs: Any) -> None:
-    """Write the model's bundle to `folder`."""
-    from xelm.ensemble.publishing import save_model
-
-    if kwargs.pop("push_to_hub", False):
-        push(model, kwargs.pop("repo_id", folder.name), **kwargs)
-    save_model(model, folder)
-
-
-def push(model: "XelmForCausalLM", repo_id: str, **kwargs: Any) -> str:
-    """Upload the bundle; see XelmForCausalLM.push_to_hub."""
-    from xelm.ensemble.publishing import push_model
-
-    return push_model(model, repo_id, **kwargs)

@@ -15,15 +15,16 @@ import torch
 from transformers import GenerationMixin, PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
-from xelm.ensemble import loading
+from xelm.ensemble import loading, publishing
 from xelm.ensemble.cache import XelmCache
 from xelm.ensemble.config import XelmConfig
 from xelm.ensemble.mixing import keep_largest
+from xelm.ensemble.resident import Resident
 from xelm.ensemble.routers.base import Router
 from xelm.ensemble.routers.build import build
 from xelm.ensemble.routers.data import RouterData
 from xelm.ensemble.routing import Routing
-from xelm.ensemble.running import Block, run_cached, run_likelihood, run_once
+from xelm.ensemble.running import Block, keeps_logits, run_cached, run_likelihood, run_once
 from xelm.errors import UserError
 
 
@@ -48,7 +49,7 @@ class XelmForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
     def __init__(
         self,
         config: XelmConfig,
-        experts: Sequence[Any] | loading.Resident | None = None,
+        experts: Sequence[Any] | Resident | None = None,
         data: RouterData | None = None,
         routing: Routing | None = None,
     ) -> None:
@@ -58,7 +59,7 @@ class XelmForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
                 "XelmForCausalLM: is not made from a configuration alone; "
                 "use XelmForCausalLM.from_pretrained(bundle)"
             )
-        if not isinstance(experts, loading.Resident):
+        if not isinstance(experts, Resident):
             experts = torch.nn.ModuleList(experts)  # type: ignore[assignment]
         self.experts: Any = experts
         assert len(self.experts) == len(data.experts), "one expert a name"
@@ -76,15 +77,24 @@ class XelmForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
     @classmethod
     def from_pretrained(cls, *args: Any, **kwargs: Any) -> "XelmForCausalLM":
         """Load a bundle: a folder or a hub id; see `loading.load` for the arguments."""
-        return loading.load(cls, *args, **kwargs)
+        loaded = loading.load(*args, **kwargs)
+        model = cls(loaded.config, loaded.experts, loaded.data, loaded.routing)
+        model.bundle, model.context = loaded.folder, loaded.context
+        if loaded.generation_config is not None:
+            model.generation_config = loaded.generation_config
+        model.eval()
+        return model
 
     def save_pretrained(self, save_directory: str | Path, *args: Any, **kwargs: Any) -> None:
         """Write the bundle: what is unchanged byte for byte, changed experts anew."""
-        loading.save(self, Path(save_directory), *args, **kwargs)
+        if kwargs.pop("push_to_hub", False):
+            self.push_to_hub(kwargs.pop("repo_id", Path(save_directory).name), **kwargs)
+        experts = None if self._is_lazy else self.experts
+        publishing.save(self.bundle, self.names, experts, Path(save_directory))
 
     def push_to_hub(self, repo_id: str, **kwargs: Any) -> str:
         """Upload the bundle's files as they are; keyword arguments as in transformers."""
-        return loading.push(self, repo_id, **kwargs)
+        return publishing.push(self.save_pretrained, repo_id, **kwargs)
 
     def route_by(self, routing: Routing) -> None:
         """Change how this model routes from now on."""
@@ -119,7 +129,7 @@ class XelmForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
 
     @property
     def _is_lazy(self) -> bool:
-        return isinstance(self.experts, loading.Resident)
+        return isinstance(self.experts, Resident)
 
     def train(self, mode: bool = True) -> "XelmForCausalLM":
         """As any module; refused when only some experts are in memory."""
@@ -180,7 +190,7 @@ class XelmForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
     def _plain(self, **arguments: Any) -> CausalLMOutputWithPast:
         """One expert: nothing of ours touches its numbers."""
         ids = arguments["input_ids"]
-        if not loading.keeps_logits(self.experts[0]):
+        if not keeps_logits(self.experts[0]):
             arguments.pop("logits_to_keep")
         output: CausalLMOutputWithPast = self.experts[0](**arguments)
         if ids is not None:
@@ -203,7 +213,7 @@ class XelmForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
             past = cache.get_seq_length()
             cache.append(block.ids_bt, block.positions_bt, block.new_mask_bt)
         if self.router.needs_likelihood and given_bk is None:
-            logits, weights = run_likelihood(self, block, cache)
+            logits, weights = run_likelihood(self.experts, self.router, self.routing, block, cache)
         else:
             weights = self._weights(block, cache, past, given_bk)
             logits = (

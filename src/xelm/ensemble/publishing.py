@@ -7,9 +7,9 @@ so: a bundle never lies about its bytes.
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -18,9 +18,6 @@ from xelm.ensemble import manifest as manifests
 from xelm.ensemble.manifest import Manifest
 from xelm.errors import UserError
 from xelm.storage import atomic, fingerprint
-
-if TYPE_CHECKING:
-    from xelm.ensemble.model import XelmForCausalLM
 
 
 def copy(bundle: Path, out: Path, manifest: Manifest | None = None) -> None:
@@ -54,39 +51,45 @@ def files(bundle: Path, manifest: Manifest) -> Iterator[str]:
     yield manifests.NAME
 
 
-def save_model(model: "XelmForCausalLM", out: Path) -> None:
-    """Write a model's bundle to `out`."""
-    if model.bundle is None:
+def save(
+    bundle: Path | None, names: Sequence[str], experts: Sequence[Any] | None, out: Path
+) -> None:
+    """Write a loaded model's bundle to `out`.
+
+    Args:
+        bundle: the folder it was loaded from.
+        names: of the experts that were loaded.
+        experts: the models as they are now; None when none can have changed.
+
+    Raises:
+        UserError: there is no such folder, or `out` would not be the whole bundle as it is now.
+    """
+    if bundle is None:
         raise UserError("save_pretrained: this model was not loaded from a bundle; create one")
-    source = Path(model.bundle)
-    manifest = manifests.read(source)
-    changed = [] if model._is_lazy else _changed(model, source, manifest)
-    if changed and out.resolve() == source.resolve():
+    manifest = manifests.read(bundle)
+    now = {} if experts is None else dict(zip(names, experts, strict=True))
+    changed = _changed(now, bundle, manifest)
+    if changed and out.resolve() == bundle.resolve():
         raise UserError(f"{out}: experts have changed since they were loaded; save elsewhere")
-    left_out = {entry.name for entry in manifest.experts} - set(model.names)
+    left_out = {entry.name for entry in manifest.experts} - set(names)
     if left_out:
         raise UserError(
             f"save_pretrained: experts {', '.join(sorted(left_out))} were not loaded; "
             "use `xelm remove` to make a bundle without them"
         )
-    copy(source, out, manifest)
+    copy(bundle, out, manifest)
     if changed:
-        manifests.swap(out, manifest.revision, _rewritten(model, manifest, changed, source, out))
+        manifests.swap(out, manifest.revision, _rewritten(manifest, changed, bundle, out))
 
 
-def _rewritten(
-    model: "XelmForCausalLM", manifest: Manifest, changed: Sequence[int], source: Path, out: Path
-) -> Manifest:
+def _rewritten(manifest: Manifest, changed: Mapping[str, Any], source: Path, out: Path) -> Manifest:
     """The next revision, with the changed experts' new folders, which are written here."""
     entries = _entries(manifest)
-    for index in changed:
-        name = model.names[index]
-        folder, fingerprint_ = _write(
-            model.experts[index], name, source / entries[name].folder, out
-        )
+    for name, expert in changed.items():
+        folder, fingerprint_ = _write(expert, name, source / entries[name].folder, out)
         new = {"folder": folder, "fingerprint": fingerprint_}
         entries[name] = entries[name].model_copy(update=new)
-    event = bundles.event("save", experts=[model.names[index] for index in changed])
+    event = bundles.event("save", experts=list(changed))
     return manifest.model_copy(
         update={
             "revision": manifest.revision + 1,
@@ -105,14 +108,14 @@ def _entries(manifest: Manifest) -> dict[str, Any]:
     return entries
 
 
-def _changed(model: "XelmForCausalLM", source: Path, manifest: Manifest) -> list[int]:
-    """Indices of experts whose tensors are not those of their files."""
+def _changed(experts: Mapping[str, Any], source: Path, manifest: Manifest) -> dict[str, Any]:
+    """Those whose tensors are not those of their files."""
     entries = _entries(manifest)
-    return [
-        index
-        for index, name in enumerate(model.names)
-        if not _same(model.experts[index], source / entries[name].folder)
-    ]
+    return {
+        name: expert
+        for name, expert in experts.items()
+        if not _same(expert, source / entries[name].folder)
+    }
 
 
 def _same(expert: Any, folder: Path) -> bool:
@@ -144,8 +147,8 @@ def _write(expert: Any, name: str, old: Path, out: Path) -> tuple[str, str]:
     return relative, fingerprint.of_folder(out / relative)
 
 
-def push_model(
-    model: "XelmForCausalLM",
+def push(
+    write: Callable[[Path], None],
     repo_id: str,
     *,
     commit_message: str | None = None,
@@ -156,13 +159,13 @@ def push_model(
     create_pr: bool = False,
     **_: Any,
 ) -> str:
-    """Upload a model's bundle to the hub as it would be saved; returns the commit's address."""
+    """Upload to the hub what `write` puts into a folder; returns the commit's address."""
     from huggingface_hub import HfApi
 
     api = HfApi(token=token)
     repo = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
     with tempfile.TemporaryDirectory() as temporary:
-        save_model(model, Path(temporary))
+        write(Path(temporary))
         commit = api.upload_folder(
             repo_id=repo,
             folder_path=temporary,

@@ -4,19 +4,28 @@ From the weights alone follows who must run: the rows where an expert has a weig
 column where it has one. Shapes as in model.py.
 """
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from functools import cached_property, lru_cache
+from typing import Any
 
 import torch
 
 from xelm.ensemble.cache import XelmCache
-from xelm.ensemble.loading import keeps_logits
 from xelm.ensemble.mixing import NEVER, keep_largest, mix_logits
+from xelm.ensemble.routing import Routing
 
-if TYPE_CHECKING:
-    from xelm.ensemble.model import XelmForCausalLM
+
+@lru_cache(maxsize=64)
+def _accepts(kind: Any, name: str) -> bool:
+    return name in inspect.signature(kind.forward).parameters
+
+
+def keeps_logits(expert: Any) -> bool:
+    """Does its forward take `logits_to_keep`?"""
+    kind: Any = type(expert)
+    return _accepts(kind, "logits_to_keep")
 
 
 @dataclass(frozen=True)
@@ -188,11 +197,10 @@ def _mixed(parts: Sequence[_Part], weights_bqk: torch.Tensor) -> torch.Tensor:
 
 
 def run_likelihood(
-    model: "XelmForCausalLM", block: Block, cache: XelmCache | None
+    experts: Sequence[Any], router: Any, routing: Routing, block: Block, cache: XelmCache | None
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Posterior routing: every expert reads everything; logits [b, q, v] and weights [b, q, k]."""
-    router: Any = model.router
-    k = len(model.experts)
+    k = len(experts)
     every = block.ids_bt.new_ones((block.rows, block.ids_bt.shape[1], 1)).double()
     whole = Block(block.ids_bt, block.mask_bs, block.positions_bt, 0)
     one = torch.eye(k, dtype=torch.float64, device=block.ids_bt.device)
@@ -200,9 +208,9 @@ def run_likelihood(
     for index in (router.prior > 0).nonzero().flatten().tolist():
         weights = every * one[index]
         ran = (
-            run_once(model.experts, whole, weights)
+            run_once(experts, whole, weights)
             if cache is None
-            else run_cached(model.experts, whole, weights, cache)
+            else run_cached(experts, whole, weights, cache)
         )
         logits[index] = ran
     state = router.start(block.rows) if cache is None or cache.state is None else cache.state
@@ -211,7 +219,6 @@ def run_likelihood(
     if cache is not None:
         cache.state = state
         cache.pending = [None if p is None else _wide(p[:, -1]).log_softmax(-1) for p in logits]
-    routing = model.routing
     weights = keep_largest(weights[:, -block.wanted :], routing.top_m, routing.negligible)
     kept = [
         (part[:, -block.wanted :], weights[..., index])
