@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -212,54 +211,32 @@ def test_another_seed_or_other_settings_under_a_checkpoint_are_named(
         train(run, NAME)
 
 
-KILLER = """
-import json, os, random, signal, sys, time
-from pathlib import Path
-import torch
-from xelm.training import events, loop
-import xelm.training.session, transformers.models.llama.modeling_llama
-run, name, threads, kills = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
-longest = float(sys.argv[5])
-chance = random.Random(5)
-checkpoints = Path(run) / "training" / name / "checkpoints"
-begun = killed = saving = 0
-while not (Path(run) / "models" / name).exists():
-    child = os.fork()  # before any computing here, so that no threads are lost
-    if child == 0:
-        torch.set_num_threads(threads)
-        loop.train(run, name)
-        os._exit(0)
-    begun += 1
-    if begun <= kills:
-        time.sleep(chance.uniform(0.0, longest))
-        try:
-            os.kill(child, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-    died = os.waitpid(child, 0)[1] != 0
-    killed += died
-    saving += died and any(checkpoints.glob(".*.tmp-*"))
-print(json.dumps([killed, saving]))
-"""
+def test_other_threads_than_before_are_told(
+    run: Path, planned: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned(threads=2)
+    stop_at(run, 3, monkeypatch)
+    planned(threads=1)
+    events: list[Event] = []
+    train(run, NAME, report=events.append)
+    notices = " ".join(event.message for event in events if isinstance(event, Notice))
+    assert "going on with other flags than before" in notices and "'threads': 2" in notices
+    ledger = json.loads((run / "models" / NAME / "ledger.json").read_text())
+    assert ledger["hardware"]["threads"] == 1 == torch.get_num_threads()
 
 
 @pytest.mark.parametrize("kills", [6, pytest.param(30, marks=pytest.mark.slow)])
 def test_killed_at_random_moments_the_result_is_the_same_to_the_bit(
     run: Path, planned: Callable[..., Job], tmp_path: Path, kills: int
 ) -> None:
-    planned(checkpoint_seconds=0, windows=40 * max(1, kills // 6))
+    planned(checkpoint_seconds=0, windows=20 * kills)
     whole = Path(shutil.copytree(run, tmp_path / "whole"))
-    began = time.monotonic()
     train(whole, NAME)
-    # kills are spread over about half the time the job takes on this machine, so that most meet it
-    longest = (time.monotonic() - began) / kills
-    arguments = [str(run), NAME, str(torch.get_num_threads()), str(kills), str(longest)]
-    told = subprocess.run(
-        [sys.executable, "-c", KILLER, *arguments], stdout=subprocess.PIPE, text=True, check=True
-    ).stdout
-    killed, saving = json.loads(told)
-    print(f"{kills} kills: {killed} met a running worker, {saving} of these inside a save")
-    assert killed >= kills // 2 and (saving or kills < 30)
+    killer = [sys.executable, str(Path(__file__).with_name("killer.py")), str(run), NAME]
+    said = subprocess.run([*killer, str(kills)], stdout=subprocess.PIPE, text=True, check=True)
+    killed, saving = json.loads(said.stdout)
+    print(f"{killed} kills, {saving} of them inside a save")
+    assert killed == kills and saving >= kills // 6
     assert equal(weights(whole), weights(run))
 
 

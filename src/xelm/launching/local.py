@@ -19,6 +19,7 @@ from typing import Any
 
 from xelm.errors import UserError
 from xelm.launching.task import Task, check, ready
+from xelm.training.environment import WORKER_ENVIRONMENT
 
 STOPPED = 75  # EX_TEMPFAIL: a worker that was told to stop, saved, and can go on later
 TRIES = 2  # a task whose worker died is given to a second one; a third death is no accident
@@ -26,17 +27,14 @@ TRIES = 2  # a task whose worker died is given to a second one; a third death is
 Message = Mapping[str, Any]
 OnMessage = Callable[[Message], None]
 
-# Chosen by measurement (benchmarks/training.py): one thread a worker, large malloc thresholds keep
-# freed activations in the process, passive waiting leaves the core to the others.
+# Chosen by measurement: one thread a worker (a job may ask for more), and large malloc thresholds,
+# which keep freed activations in the process.
 ENVIRONMENT = {
-    "OMP_NUM_THREADS": "1",
+    **WORKER_ENVIRONMENT,
     "MKL_NUM_THREADS": "1",
-    "OMP_WAIT_POLICY": "PASSIVE",
-    "TOKENIZERS_PARALLELISM": "false",
     "MALLOC_MMAP_THRESHOLD_": "1073741824",
     "MALLOC_TRIM_THRESHOLD_": "2147483648",
     "MALLOC_TOP_PAD_": "268435456",
-    "THP_MEM_ALLOC_ENABLE": "1",
     "PYTHONUNBUFFERED": "1",
 }
 

@@ -25,9 +25,14 @@ _DROPOUTS = (
 
 
 def engine_for(job: Job, config: Any, report: Report) -> Engine:
-    """An engine for the job's architecture and flags: the kept one if it fits, else a new one."""
+    """An engine for the job's architecture and flags: the kept one if it fits, else a new one.
+
+    On a CPU this sets the threads of the process to the job's.
+    """
     settings = job.settings
     device = machine.device()
+    if device == "cpu":
+        machine.set_threads(settings.threads)
     for name in _DROPOUTS:
         if hasattr(config, name):
             setattr(config, name, 0.0 if name == "layerdrop" else settings.dropout)
@@ -78,7 +83,7 @@ def flags(job: Job) -> dict[str, Any]:
     device = machine.device()
     return {
         "device": device,
-        "threads": torch.get_num_threads() if device == "cpu" else 0,
+        "threads": job.settings.threads if device == "cpu" else 0,
         "dtype": str(machine.dtype(job.settings.dtype, device)),
         "compile": compiles(job),
         "micro_batch": job.settings.micro_batch,

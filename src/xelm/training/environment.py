@@ -7,4 +7,3 @@ WORKER_ENVIRONMENT = {
     "THP_MEM_ALLOC_ENABLE": "1",  # huge pages for tensors
     "TOKENIZERS_PARALLELISM": "false",
 }
-"""One worker per core, each with one thread."""

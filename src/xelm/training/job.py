@@ -15,6 +15,14 @@ from xelm.storage import atomic
 from xelm.training.settings import ArmSettings
 
 _FORMAT = 1
+_ABOUT_THE_MACHINE = (
+    "checkpoint_seconds",
+    "dev_every",
+    "dev_windows",
+    "log_every",
+    "trackers",
+    "threads",
+)
 _NAME = re.compile(r"[A-Za-z0-9][\w.+-]*(/[A-Za-z0-9][\w.+-]*){0,5}")
 
 
@@ -67,9 +75,12 @@ class Job:
         return asdict(self) | {"settings": self.settings.model_dump(), "format": _FORMAT}
 
     def identity(self) -> dict[str, Any]:
-        """The job without what cannot change its result: how often it speaks, where files lie."""
+        """The job without how it is carried out: where files lie, how often it speaks.
+
+        Threads change the last bits, as the kind of machine does: flags of a checkpoint tell of it.
+        """
         value = self.as_json()
-        for name in ("checkpoint_seconds", "dev_every", "dev_windows", "log_every", "trackers"):
+        for name in _ABOUT_THE_MACHINE:
             value["settings"].pop(name)
         value.pop("corpus")
         for source in value["sources"]:

@@ -35,6 +35,13 @@ def trim() -> None:
         return
 
 
+def set_threads(count: int) -> None:
+    """Threads of this process; figures of its speed are then measured anew."""
+    if torch.get_num_threads() != count:
+        torch.set_num_threads(count)
+        matmul_peak.cache_clear()
+
+
 def device() -> str:
     """`cuda` when there is one, else `cpu`."""
     return "cuda" if torch.cuda.is_available() else "cpu"

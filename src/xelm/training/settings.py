@@ -46,6 +46,9 @@ class ArmSettings(BaseModel):
     """Of the forward and backward pass; master weights and optimizer are float32 always."""
     compile: bool = True
     """Through torch.compile; one graph serves all experts of a run."""
+    threads: int = Field(1, ge=1)
+    """Of the process, on a CPU. One is best for experts side by side; a seed that trains alone is
+    faster with all cores. Results are the same to the bit for the same number only."""
     activation_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, about a third more time."""
     checkpoint_seconds: float = Field(120.0, ge=0)
