@@ -2,27 +2,31 @@
 
     python benchmarks/allocation.py [PART ...] [--corpus FOLDER] [--out FOLDER]
 
-Parts: typology balance optimality speed large growth corpus starts terms (default: all). FOLDER is
-a corpus folder that `xelm prepare` made; the last three parts and half of `optimality` need one.
+Parts: typology balance optimality speed large growth corpus terms (default: all). FOLDER is a
+corpus folder that `xelm prepare` made; the last two parts and half of `optimality` need one.
 Needs the extras `dev` and `exact`. Both sides of a comparison alternate in one run, from the same
 centres; seconds are of one thread's CPU (and of the wall), the least of the repeats. Tables are
-printed as Markdown and kept with pictures in --out.
+printed as Markdown and kept in --out as allocation.json, from which benchmarks/tables.py writes
+docs/results.md.
 """
 
 import argparse
+import json
 import os
 import platform
 import sys
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
 
 import allocation_clusters as clusters
 import allocation_corpus as corpora
+from tables import plain_table
 
-Part = Callable[[Path | None, Path], str]
+Part = Callable[[Path | None, Path], dict[str, Any]]
 
 PARTS: dict[str, Part] = {
     "typology": corpora.typology,
@@ -32,10 +36,9 @@ PARTS: dict[str, Part] = {
     "large": clusters.large,
     "growth": clusters.growth,
     "corpus": corpora.corpus,
-    "starts": corpora.starts,
     "terms": corpora.terms,
 }
-NEED_CORPUS = {"corpus", "starts", "terms"}
+NEED_CORPUS = {"corpus", "terms"}
 
 
 def main() -> int:
@@ -58,11 +61,19 @@ def main() -> int:
         if name in NEED_CORPUS and chosen.corpus is None:
             print(f"## {name}: skipped, it needs --corpus\n")
             continue
-        text = PARTS[name](chosen.corpus, chosen.out)
-        (chosen.out / f"{name}.md").write_text(text + "\n", encoding="utf-8")
-        print(f"## {name}\n\n{text}\n", flush=True)
-        failed |= "| NO |" in text
+        found = PARTS[name](chosen.corpus, chosen.out)
+        for title, one in ({name: found} if "head" in found else found).items():
+            keep(chosen.out / "allocation.json", title, one)
+            print(f"## {title}\n\n{plain_table(one)}\n", flush=True)
+            failed |= any("NO" in row for row in one["rows"])
     return int(failed)
+
+
+def keep(path: Path, name: str, found: clusters.Table) -> None:
+    """Put one part's table into the file of all."""
+    every = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    every[name] = found
+    path.write_text(json.dumps(every, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

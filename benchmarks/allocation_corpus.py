@@ -9,14 +9,15 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from allocation_clusters import kept, table
-from xelm.allocation import tfidf
-from xelm.allocation.embedding import Embedding, draw_sample, fit, informative
+from allocation_clusters import Table, kept, table
+from xelm.allocation import BalancedKMeans
+from xelm.allocation.embedding import Embedding, fit, informative
 from xelm.allocation.settings import AllocationSettings
-from xelm.allocation.terms import Documents, Pieces, Words, everything
+from xelm.allocation.terms import everything
 from xelm.corpus.shards import TokenShards
 
 K = 8
@@ -32,7 +33,7 @@ PAIRS = "en-es .150 ja-ko .190 de-el .191 hi-ur .241 bg-ru .256 fr-ar .291 tr-zh
 DONORS = "he ar .218 sv en .203 pl ru .223 az tr .233"
 
 
-def typology(corpus: Path | None, out: Path) -> str:
+def typology(corpus: Path | None, out: Path) -> Table:
     """The published groups, pair distances and donors."""
     from xelm.allocation.typology import groups, nearest
 
@@ -93,7 +94,7 @@ def timed_allocate(corpus: str) -> dict[str, float]:
     }
 
 
-def corpus(folder: Path | None, out: Path) -> str:
+def corpus(folder: Path | None, out: Path) -> Table:
     """Embed, fit and allocate from token shards; and the corpus ten times over."""
     assert folder is not None
     one = _in_child(folder)
@@ -139,68 +140,107 @@ def _repeat(folder: Path, target: Path, times: int) -> None:
     (target / "stats.json").write_text(json.dumps(stats), encoding="utf-8")
 
 
-def starts(folder: Path | None, out: Path) -> str:
-    """Does the start decide? Adjusted Rand index of five seeds, by kind of start."""
+def terms(folder: Path | None, out: Path) -> dict[str, Table]:
+    """Pieces against words and kinds of start; and documents without any term, by language."""
     assert folder is not None
-    rows = []
-    for start, count in (("k-means++", 1), ("k-means++", 5), ("searched", 1), ("searched", 5)):
-        shards, found = _five(folder, "pieces", start, count)
-        groups = _groups(shards, found[int(np.argmin([f[1] for f in found]))][0])
-        inertia = [f"{f[1]:.4f}" for f in found]
-        rows.append([f"{start}, {count}", *_agreement([f[0] for f in found]), " ".join(inertia)])
-        print(f"{start}, {count}: {groups}", flush=True)
-    head = ["start, how many", "Rand index, mean", "least", "inertia by seed"]
-    return table(head, rows) + f"\n\nThe last, least inertia: {groups}"
-
-
-def terms(folder: Path | None, out: Path) -> str:
-    """Pieces against words: documents without a term, purity, stability."""
-    assert folder is not None
-    silent, rows = {}, []
+    rows, unheard = [], []
     for kind in ("pieces", "words"):
-        for start in ("k-means++", "searched"):
-            shards, found = _five(folder, kind, start, 1 if start == "k-means++" else 5)
-            purity = np.mean([_purity(shards, labels) for labels, _ in found], axis=0)
-            rows.append(
-                [f"{kind}, {start}", *(f"{p:.3f}" for p in purity),
-                 *_agreement([labels for labels, _ in found])]
-            )  # fmt: skip
-        silent[kind] = _without_terms(folder, kind)
-    head = ["", "purity", "languages together", "Rand index, mean", "least"]
-    by_language = [
-        [language, f"{silent['pieces'][language]:.2%}", f"{silent['words'][language]:.2%}"]
-        for language in shards.languages
-    ]
-    return (
-        table(head, rows)
-        + "\n\nDocuments without any term:\n\n"
-        + table(["language", "pieces", "words"], by_language)
-    )
+        corpus = Embedded.of(folder, kind)
+        if not rows:
+            rows.append(["languages packed at random", *corpus.chance()])
+        starts = STARTS if kind == "pieces" else ("one k-means++", "five searched")
+        rows += [[f"{kind}, {name}", *corpus.row(name)] for name in starts]
+        unheard.append(corpus.unheard)
+    each = zip(corpus.codes, *unheard, strict=True)
+    silent = [[code, f"{pieces:.2%}", f"{words:.2%}"] for code, pieces, words in each]
+    return {
+        "terms": table(["terms, start", *HEAD], rows),
+        "silent": table(["documents without a term", "pieces", "words"], silent),
+    }
 
 
-def _five(
-    folder: Path, kind: str, start: str, count: int
-) -> tuple[TokenShards, list[tuple[np.ndarray, float]]]:
-    """Labels of all documents and inertia for five seeds of the whole method."""
-    shards = TokenShards(folder, "train")
-    found = []
-    for seed in SEEDS:
-        settings = AllocationSettings(
-            method="tfidf", k=K, terms=kind, start=start, starts=count, seed=seed
-        )  # type: ignore[call-arg]
-        outcome = tfidf.allocate(shards, settings, lambda _: None)
-        labels = np.empty(sum(map(shards.count, shards.languages)), dtype=np.int64)
-        before = dict(zip(shards.languages, _offsets(shards), strict=True))
-        for number, held in enumerate(outcome.experts.values()):
-            for language, chosen in held.items():
-                labels[before[language] + chosen] = number
-        found.append((labels, outcome.measured["inertia"]))
-    return shards, found
+STARTS: dict[str, dict[str, Any]] = {
+    "one k-means++": {"n_init": 1},
+    "five k-means++": {"n_init": 5},
+    "one searched": {"n_init": 1, "search": True},
+    "five searched": {"n_init": 5, "search": True},
+}
+HEAD = [
+    "purity",
+    "languages whole",
+    "strange scripts",
+    "agreement of 5 seeds",
+    "least",
+    "inertia by seed",
+]
+"""Purity: documents of their cluster's first language. Whole: documents in the cluster with most of
+their language. Strange scripts: script distance of two documents of different languages in one
+cluster. Agreement: adjusted Rand index of the clusters that two seeds find."""
 
 
-def _offsets(shards: TokenShards) -> list[int]:
-    counts = [shards.count(language) for language in shards.languages]
-    return [0, *np.cumsum(counts)[:-1].tolist()]
+class Embedded:
+    """The informative documents of a corpus folder, and their languages by number."""
+
+    def __init__(self, X: np.ndarray, language: np.ndarray, codes: list[str]):
+        from xelm.allocation.typology_groups import measure
+
+        heard = informative(X)
+        self.X, self.language, self.codes = X[heard], language[heard], codes
+        self.unheard = 1 - np.bincount(self.language, minlength=len(codes)) / np.bincount(language)
+        self.scripts = measure(codes, script_weight=1.0)[0]
+
+    @classmethod
+    def of(cls, folder: Path, terms: str) -> "Embedded":
+        shards = TokenShards(folder, "train")
+        X = _embed_all(shards, fit(shards, terms=terms))
+        return cls(X, _language_of(shards), shards.languages)
+
+    def row(self, start: str) -> list[str]:
+        """What five seeds of one kind of start give, and the groups of the best."""
+        models = [
+            BalancedKMeans(K, random_state=seed, n_jobs=-1, **STARTS[start]).fit(self.X)
+            for seed in SEEDS
+        ]
+        best = min(models, key=lambda model: float(model.inertia_))
+        print(f"{start}: {self.groups(best.labels_)}", flush=True)
+        inertia = " ".join(f"{model.inertia_ / len(self.X):.4f}" for model in models)
+        return [*self._described([model.labels_ for model in models]), inertia]
+
+    def chance(self) -> list[str]:
+        """Whole languages in random order, cut into equal parts."""
+        labels = []
+        for seed in SEEDS:
+            order = np.random.default_rng(seed).permutation(len(self.codes))
+            place = np.argsort(np.argsort(order[self.language], kind="stable"), kind="stable")
+            labels.append(place * K // len(place))
+        return [*self._described(labels), ""]
+
+    def _described(self, labels: list[np.ndarray]) -> list[str]:
+        described = np.mean([self._one(each) for each in labels], axis=0)
+        return [*(f"{value:.3f}" for value in described), *_agreement(labels)]
+
+    def _table(self, labels: np.ndarray) -> np.ndarray:
+        counts = np.zeros((len(self.codes), K))
+        np.add.at(counts, (self.language, labels), 1)
+        return counts
+
+    def _one(self, labels: np.ndarray) -> tuple[float, float, float]:
+        counts = self._table(labels)
+        together = counts @ counts.T
+        np.fill_diagonal(together, 0)
+        return (
+            counts.max(axis=0).sum() / counts.sum(),
+            counts.max(axis=1).sum() / counts.sum(),
+            float((together * self.scripts).sum() / together.sum()),
+        )
+
+    def groups(self, labels: np.ndarray) -> str:
+        """Languages by the cluster that has most of them."""
+        owner = self._table(labels).argmax(axis=1)
+        return " / ".join(
+            " ".join(self.codes[row] for row in np.flatnonzero(owner == cluster)) or "-"
+            for cluster in range(K)
+        )
 
 
 def _agreement(labels: list[np.ndarray]) -> list[str]:
@@ -208,39 +248,3 @@ def _agreement(labels: list[np.ndarray]) -> list[str]:
 
     each = [adjusted_rand_score(a, b) for a, b in itertools.combinations(labels, 2)]
     return [f"{np.mean(each):.3f}", f"{min(each):.3f}"]
-
-
-def _table_of(shards: TokenShards, labels: np.ndarray) -> np.ndarray:
-    counts = np.zeros((len(shards.languages), K), dtype=np.int64)
-    np.add.at(counts, (_language_of(shards), labels), 1)
-    return counts
-
-
-def _purity(shards: TokenShards, labels: np.ndarray) -> tuple[float, float]:
-    """Documents of their cluster's first language; documents with most of their language."""
-    counts = _table_of(shards, labels)
-    total = counts.sum()
-    return counts.max(axis=0).sum() / total, counts.max(axis=1).sum() / total
-
-
-def _groups(shards: TokenShards, labels: np.ndarray) -> str:
-    counts = _table_of(shards, labels)
-    owner = counts.argmax(axis=1)
-    return " / ".join(
-        " ".join(shards.languages[row] for row in np.flatnonzero(owner == cluster)) or "-"
-        for cluster in range(K)
-    )
-
-
-def _without_terms(folder: Path, kind: str) -> dict[str, float]:
-    """Share of each language's documents that hold no known term, the vocabulary from a sample."""
-    shards = TokenShards(folder, "train")
-    known = (
-        Pieces(shards) if kind == "pieces" else Words.learn(shards, draw_sample(shards, 50_000, 0))
-    )
-    shares = {}
-    for language in shards.languages:
-        every = Documents(language, np.arange(shards.count(language)))
-        counts = known.counts(shards, every)
-        shares[language] = float((np.diff(counts.indptr) == 0).mean())
-    return shares

@@ -87,12 +87,24 @@ def sweep_table(sweep: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def plain_table(table: Mapping[str, Any]) -> str:
+    """A table kept as head and rows of texts."""
+    head, rows = table["head"], table["rows"]
+    lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
+    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
+
+
+ALLOCATION = "balance optimality speed large growth corpus terms silent"  # parts of its benchmark
 DEMO = ["seed", "dense", "dense-matched/typology-8", "typology-8/own", "tfidf-8/own"]
 SIX = ["seed", "dense", "dense-matched/typology-3", "typology-3/own", "random-3/own"]
 SIXTEEN = ["seed", "dense", "dense-matched/typology-8", "typology-8/own"]
 TABLES: dict[str, Callable[[], str]] = {
     "demo": lambda: arms_table(_read("demo-orders"), DEMO),
     "demo-sweep": lambda: sweep_table(_read("demo-sweep")),
+    **{
+        f"allocation-{part}": lambda part=part: plain_table(_read("allocation")[part])
+        for part in ALLOCATION.split()
+    },
     "six": lambda: arms_table(_read("six-languages"), SIX),
     "sixteen": lambda: arms_table(_read("sixteen-languages-orders"), SIXTEEN),
     "sixteen-arms": lambda: headline_tables.overview(_read("sixteen-languages")),
