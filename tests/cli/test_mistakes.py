@@ -10,6 +10,7 @@ import pytest
 
 from xelm.cli.main import main
 from xelm.corpus import sample
+from xelm.training.events import Stopped
 
 Xelm = Callable[..., str]
 
@@ -169,3 +170,17 @@ def test_too_little_disk(
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
     error = xelm("run", recipe, *_out(tmp_path))
     assert "disk" in error or "free" in error or "space" in error
+
+
+def test_a_stopped_command_says_so_and_exits_with_a_code_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stopped(*_: object) -> None:
+        raise Stopped("stopped; the same command goes on from here")
+
+    monkeypatch.setattr("xelm.training.packed.fingerprints", stopped)
+    monkeypatch.setattr(sys, "argv", ["xelm", "train", str(tmp_path)])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 75
+    assert capsys.readouterr().err == "xelm: stopped; the same command goes on from here\n"

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from xelm.launching.local import LocalPool, Stopped, TasksFailed
+from xelm.launching.local import LocalPool, TasksFailed
 from xelm.launching.task import Task
+from xelm.training.events import Stopped
 
 
 @pytest.fixture
@@ -74,14 +75,15 @@ def test_failures_are_named_and_the_rest_still_runs(pool: LocalPool, tmp_path: P
     assert (tmp_path / "good").read_text() == "g"
 
 
-def test_ctrl_c_lets_workers_save(pool: LocalPool, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
+def test_signals_let_workers_save(pool: LocalPool, tmp_path: Path, number: int) -> None:
     before = signal.signal(
         signal.SIGINT, signal.default_int_handler
     )  # a background shell ignores it
 
     def interrupt(message: Mapping[str, Any]) -> None:
         if message["kind"] == "progress":
-            threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+            threading.Timer(0.1, os.kill, (os.getpid(), number)).start()
 
     task = Task("s", "chores:wait_for_term", {"path": str(tmp_path / "saved")})
     try:

@@ -11,6 +11,7 @@ import typer
 
 from xelm.cli import generate, grow, lm_eval, stages, start, travel, tree, verify
 from xelm.errors import UserError
+from xelm.training.events import Stopped
 
 app = typer.Typer(
     name="xelm",
@@ -82,6 +83,9 @@ def main() -> None:
     except UserError as error:
         print(f"xelm: {error}", file=sys.stderr)
         sys.exit(2)
+    except Stopped as stop:
+        print(f"xelm: {stop}", file=sys.stderr)
+        sys.exit(Stopped.EXIT_CODE)
     except KeyboardInterrupt:
         print("xelm: stopped; the same command goes on from here", file=sys.stderr)
         sys.exit(130)

@@ -53,10 +53,6 @@ def status(
 
 
 def _run(recipe, folder: Path) -> None:  # type: ignore[no-untyped-def]  # Recipe is imported late
-    from xelm.launching.local import Stopped
     from xelm.run import Run
 
-    try:
-        Run.create(recipe, folder).all()
-    except Stopped:
-        raise KeyboardInterrupt from None
+    Run.create(recipe, folder).all()

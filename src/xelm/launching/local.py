@@ -1,8 +1,8 @@
 """Run tasks on this machine: one long-lived worker a core (one thread each) or a GPU.
 
 Workers are separate processes: one that is killed loses at most the steps since its checkpoint, its
-task is given once more to a fresh worker, and the others never notice. Ctrl-C asks every worker to
-finish its step and save; the same command then goes on.
+task is given once more to a fresh worker, and the others never notice. Ctrl-C, SIGTERM and SIGUSR1
+(Slurm's warning) ask every worker to finish its step and save; the same command then goes on.
 """
 
 import json
@@ -12,7 +12,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,8 @@ from typing import Any
 from xelm.errors import UserError
 from xelm.launching.task import Task, check, ready
 from xelm.training.environment import WORKER_ENVIRONMENT
+from xelm.training.events import STOP_SIGNALS, Stopped
 
-STOPPED = 75  # EX_TEMPFAIL: a worker that was told to stop, saved, and can go on later
 TRIES = 2  # a task whose worker died is given to a second one; a third death is no accident
 
 Message = Mapping[str, Any]
@@ -41,10 +42,6 @@ ENVIRONMENT = {
 
 class TasksFailed(UserError):
     """Some tasks failed; the message names each, its error and the workers' log."""
-
-
-class Stopped(Exception):
-    """The user interrupted the run; everything finished so far is on disk."""
 
 
 @dataclass
@@ -105,15 +102,16 @@ class LocalPool:
 
         Raises:
             TasksFailed: after everything that could run has run.
-            Stopped: on Ctrl-C, after the workers have saved.
+            Stopped: on Ctrl-C, SIGTERM or SIGUSR1, after the workers have saved.
         """
         check(tasks)
         state = _State()
         try:
-            self._loop(tasks, state, on_message)
+            with _signals_interrupt():
+                self._loop(tasks, state, on_message)
         except KeyboardInterrupt:
             self.stop()
-            raise Stopped from None
+            raise Stopped("stopped; the same command goes on from here") from None
         if state.failed:
             raise TasksFailed(_failure(state, tasks, self._logs))
 
@@ -197,12 +195,26 @@ class LocalPool:
         self._workers.remove(worker)
         if task is None:
             return
-        if code != STOPPED and state.tries[task.name] < TRIES:
+        if code != Stopped.EXIT_CODE and state.tries[task.name] < TRIES:
             state.started.discard(task.name)
             on_message({"task": task.name, "kind": "retried", "code": code})
             return
         state.failed[task.name] = f"its worker ended with code {code}"
         on_message({"task": task.name, "kind": "failed", "error": state.failed[task.name]})
+
+
+@contextmanager
+def _signals_interrupt() -> Iterator[None]:
+    """SIGTERM and SIGUSR1 raise KeyboardInterrupt, as Ctrl-C does (main thread only)."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {n: signal.signal(n, signal.default_int_handler) for n in STOP_SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _note(worker: _Worker, message: Message, state: _State) -> None:

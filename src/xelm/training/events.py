@@ -1,7 +1,11 @@
 """What a training job tells whoever watches it; small, so that it travels between processes."""
 
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+"""Finish the step, save, end; the second is Slurm's warning before a time limit."""
 
 
 @dataclass(frozen=True, slots=True)

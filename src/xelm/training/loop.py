@@ -16,12 +16,10 @@ from xelm.errors import UserError
 from xelm.storage import atomic
 from xelm.storage.lock import Lock
 from xelm.training import engines
-from xelm.training.events import Finished, Report, ignore
+from xelm.training.events import STOP_SIGNALS, Finished, Report, ignore
 from xelm.training.inputs import open_inputs
 from xelm.training.job import Job, spec_path
 from xelm.training.session import Session
-
-_STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 
 
 def train(run: Path, name: str, *, report: Report = ignore) -> None:
@@ -76,7 +74,7 @@ def _stop_requests(lock: Lock) -> Iterator[Callable[[], bool]]:
     if threading.current_thread() is not threading.main_thread():
         yield asked  # signals go to the main thread, which has its own plans
         return
-    before = {number: signal.signal(number, note) for number in _STOP_SIGNALS}
+    before = {number: signal.signal(number, note) for number in STOP_SIGNALS}
     try:
         yield asked
     finally:
