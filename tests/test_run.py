@@ -139,6 +139,17 @@ def test_another_recipe_is_refused(finished: Path) -> None:
         Run.create(other, finished)
 
 
+def test_a_run_made_before_a_setting_existed_goes_on(
+    finished: Path, tmp_path: Path, recipe: Recipe
+) -> None:
+    import yaml
+
+    value = yaml.safe_load((finished / "run.yaml").read_text())
+    del value["recipe"]["rounds"]
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(value))
+    Run.create(recipe, tmp_path)
+
+
 def test_a_folder_that_is_no_run_is_left_alone(tmp_path: Path, recipe: Recipe) -> None:
     (tmp_path / "thesis.tex").write_text("precious")
     with pytest.raises(UserError, match="not empty and not a run"):

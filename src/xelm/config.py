@@ -16,6 +16,8 @@ from xelm.allocation.settings import AllocationSettings
 from xelm.corpus.settings import CorpusSettings
 from xelm.errors import UserError
 from xelm.evaluation.settings import EvaluationSettings
+from xelm.growth.rounds import Round
+from xelm.growth.rounds import check as check_rounds
 from xelm.training.settings import ArmSettings
 
 
@@ -89,6 +91,8 @@ class Recipe(Section):
     seed: SeedSettings
     allocations: dict[str, AllocationSettings] = {}
     """Arms of experts by name; the name stands in folders, tables and arms."""
+    rounds: dict[str, list[Round]] = {}
+    """Allocations whose experts are reached in rounds of branching (growth/rounds.py)."""
     controls: list[str] = ["dense"]
     """`dense`, and `dense-matched/<allocation>` for any allocation."""
     training: TrainingSettings
@@ -110,6 +114,11 @@ class Recipe(Section):
         for arm in self.training.arms:
             if arm not in known:
                 raise ValueError(f"training.arms: no arm `{arm}`{_nearest(arm, known)}")
+        for name, rounds in self.rounds.items():
+            if name not in self.allocations:
+                near = _nearest(name, list(self.allocations))
+                raise ValueError(f"rounds: `{name}` names no allocation{near}")
+            check_rounds(name, rounds)
         if len(set(self.orders)) != len(self.orders):
             raise ValueError("orders: each order once")
         for arm in known:

@@ -12,6 +12,7 @@ from typing import Any
 
 from xelm.config import Recipe
 from xelm.errors import UserError
+from xelm.growth import rounds
 from xelm.launching.task import Task
 from xelm.storage import atomic
 from xelm.training.job import Job, divided_batch, plan, plan_matched
@@ -98,6 +99,19 @@ def _experts(
     order: int,
     prefix: str,
 ) -> list[Job]:
+    if name in recipe.rounds:
+        return rounds.jobs(
+            run,
+            name,
+            recipe.rounds[name],
+            recipe.allocations[name],
+            settings,
+            windows=windows,
+            context=recipe.corpus.context,
+            order=order,
+            prefix=prefix,
+            published=recipe.training.steps == "published",
+        )
     team = Team.read(run, name)
     k = len(team.experts)
     if recipe.training.steps == "published":
@@ -216,16 +230,18 @@ def as_read(job: Job) -> Any:
 
 
 def tasks(run: Path, jobs: Sequence[Job]) -> list[Task]:
-    """One training task a job that is not finished."""
+    """One training task a job that is not finished; a child's after its parent's."""
+    left = [job for job in jobs if not is_finished(run, job.name)]
+    names = [job.name for job in left]
     return [
         Task(
             job.name,
             "xelm.training.loop:train",
             {"run": str(run), "name": job.name},
+            after=rounds.after(job, names),
             cost=float(job.tokens),
         )
-        for job in jobs
-        if not is_finished(run, job.name)
+        for job in left
     ]
 
 

@@ -52,7 +52,8 @@ class Run:
         plan.check(recipe)
         path = Path(folder) / "run.yaml"
         if path.exists():
-            _require_same(_read(path)["recipe"], recipe.identity(), path)
+            there = validate(_read(path)["recipe"], str(path))  # keys newer than it get defaults
+            _require_same(there.identity(), recipe.identity(), path)
         else:
             if Path(folder).exists() and any(Path(folder).iterdir()):
                 raise UserError(f"{folder}: not empty and not a run; give another --out")

@@ -12,6 +12,7 @@ from typing import Any
 from xelm import plan
 from xelm.config import Recipe
 from xelm.evaluation import choose, scores
+from xelm.growth import rounds
 from xelm.launching.task import Task
 from xelm.storage import atomic
 from xelm.training.job import Job
@@ -102,6 +103,8 @@ def _at_edge(recipe: Recipe, chosen: dict[str, Any]) -> list[str]:
 
 def _languages(run: Path, arm: str, job: Job) -> list[str]:
     """The languages a job is scored on: those its expert owns; all of them for a control."""
+    if rounds.is_inner(job.name):
+        return []
     stats = atomic.read_json(Path(run) / "corpus" / "stats.json")
     if arm == "dense" or arm.startswith(plan.MATCHED):
         return sorted(stats["splits"]["dev"])

@@ -44,7 +44,7 @@ def test_ancestors_that_were_removed_are_remembered(
     remove(bundle, "ru")
     node = of_bundle(bundle).by_name()["ru"]
     assert not node.current and [child.name for child in node.children] == ["pl"]
-    assert "no longer in the bundle" in node.facts()
+    assert "not in the bundle" in node.facts()
 
 
 def test_figures_come_from_the_runs_evaluation_for_what_it_measured(

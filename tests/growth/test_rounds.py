@@ -3,17 +3,21 @@
 import shutil
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tiny import CONTEXT
 
+from xelm import plan
 from xelm.allocation.settings import AllocationSettings
+from xelm.config import validate
 from xelm.corpus import windows_hash
+from xelm.ensemble import manifest as manifests
+from xelm.ensemble.bundle import assemble
 from xelm.errors import UserError
-from xelm.growth.lineage import of_run
+from xelm.growth.lineage import lineage, of_run
 from xelm.growth.rounds import Round, after, check, is_inner, jobs, members, shares
 from xelm.storage import atomic
 from xelm.training.job import Job, plan_matched
@@ -142,3 +146,48 @@ def test_silent_rounds_share_the_rest(given_shares: list[float | None]) -> None:
     found = shares([Round(k=1, share=each) for each in given_shares])
     assert sum(found) == pytest.approx(1)
     assert all(b == a for a, b in zip(given_shares, found, strict=True) if a is not None)
+
+
+class TestRecipe:
+    VALUES: ClassVar[dict[str, Any]] = {
+        "name": "trial",
+        "corpus": {"train": "sample", "context": CONTEXT},
+        "seed": {"folder": "sample"},
+        "allocations": {"pair": {"method": "typology", "k": 2}},
+        "rounds": {"pair": [{"k": 1, "share": 0.25}, {"share": 0.75}]},
+        "controls": ["dense-matched/pair"],
+        "training": {"tokens": 40 * CONTEXT, "defaults": {"batch": 2, "compile": False}},
+    }
+
+    def test_plan_trains_children_after_their_parents(self, run: Path) -> None:
+        shutil.rmtree(run / "models" / "pair")
+        every = plan.all_jobs(run, validate(self.VALUES, "trial.yaml"))
+        assert sum(job.windows for job in every if job.name.startswith("pair/")) == 40
+        (matched,) = [job for job in every if job.name.startswith("dense-matched")]
+        assert matched.windows == 40
+        after = {task.name: task.after for task in plan.tasks(run, every)}
+        root = "pair/round-1/en-ru-sw"
+        assert after[root] == () and after["pair/ru"] == after["pair/en-sw"] == (root,)
+
+    def test_mistakes_are_told_before_anything_runs(self) -> None:
+        for rounds, message in (
+            ({"pairs": [{"k": 1}, {}]}, "`pairs` names no allocation; did you mean `pair`"),
+            ({"pair": [{}]}, "two rounds or more"),
+        ):
+            with pytest.raises(UserError, match=message):
+                validate({**self.VALUES, "rounds": rounds}, "trial.yaml")
+
+    def test_a_bundle_remembers_the_rounds(self, run: Path) -> None:
+        shutil.rmtree(run / "models" / "pair")
+        shutil.rmtree(run / "bundles")
+        for job in planned(run):
+            job.save(run)
+            train(run, job.name)
+        bundle = run / "bundles" / "pair"
+        assemble(run, "pair", bundle)
+        assert manifests.read(bundle).expert("ru").parent == "pair/round-2/en-ru"
+        tree = lineage(bundle)
+        assert [root.name for root in tree.roots] == ["seed"]
+        inner = tree.by_name()["pair/round-2/en-ru"]
+        assert not inner.current and [one.name for one in inner.children] == ["en-sw", "ru"]
+        assert tree.by_name()["pair/round-1/en-ru-sw"].children == [inner]

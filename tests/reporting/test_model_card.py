@@ -132,7 +132,7 @@ def test_an_expert_whose_parent_has_gone_is_still_in_the_tree(tmp_path: Path) ->
         tmp_path / "team", {"en": {"en": 5}, "pl": {"pl": 4}}, parents={"pl": "ru-old"}
     )
     text = card(bundle)
-    assert "ru-old (no longer in the bundle)\n└── pl: Polish" in text
+    assert "ru-old (not in the bundle)\n└── pl: Polish" in text
 
 
 def test_a_card_that_says_the_same_is_left_alone(run: Path, summary: dict[str, Any]) -> None:

@@ -85,7 +85,7 @@ def assemble(run: Path, allocation: str, out: Path) -> Manifest:
     run, out = Path(run), Path(out)
     about = fitting.read_allocation(run, allocation)
     parts = [
-        Part(name, run / "models" / allocation / name, tokens)
+        Part(name, run / "models" / allocation / name, tokens, _parent(run, f"{allocation}/{name}"))
         for name, tokens in about.experts.items()
         if (run / "models" / allocation / name / contents.MANIFEST).is_file()
     ]
@@ -106,6 +106,13 @@ def assemble(run: Path, allocation: str, out: Path) -> Manifest:
     seed = run / "models" / "seed"
     routing = fitting.default_routing(data)
     return create(out, parts, data, routing, seed=seed if seed.is_dir() else None, replace=True)
+
+
+def _parent(run: Path, model: str) -> str:
+    """What a model of a run branched from: `seed`, or an expert of an earlier round."""
+    path = run / "models" / model / "ledger.json"
+    record = atomic.read_json(path) if path.is_file() else {}
+    return str(record.get("parent") or SEED).removeprefix("models/")
 
 
 def create(

@@ -71,12 +71,12 @@ def cost(contest: Contest, arm: str) -> dict[str, float]:
     """Tokens, flops and seconds of all models of an arm (first order); zeros for the seed."""
     if arm == SEED:
         return {"tokens": 0, "flops": 0, "seconds": 0}
-    found = [ledger(contest.run, model) for model in contest.jobs(arm, contest.orders[0])]
+    found = [ledger(contest.run, model) for model in contest.paid_for(arm, contest.orders[0])]
     return {key: sum(one[key] for one in found) for key in ("tokens", "flops", "seconds")}
 
 
 def _tokens(contest: Contest, arm: str, order: int) -> int:
-    return sum(int(ledger(contest.run, model)["tokens"]) for model in contest.jobs(arm, order))
+    return sum(int(ledger(contest.run, model)["tokens"]) for model in contest.paid_for(arm, order))
 
 
 def _batch_tokens(contest: Contest, arm: str) -> int:
@@ -90,7 +90,7 @@ def _spread(tokens: Mapping[str, int]) -> int:
 
 def _is_matched(contest: Contest, arm: str, order: int) -> bool:
     (control,) = contest.jobs(arm, order)
-    experts = contest.jobs(arm.removeprefix(MATCHED), order)
+    experts = contest.paid_for(arm.removeprefix(MATCHED), order)
     parts = [ledger(contest.run, model)["windows_hash"] for model in experts]
     return bool(ledger(contest.run, control)["windows_hash"] == windows_hash.union(parts))
 

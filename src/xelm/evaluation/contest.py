@@ -145,6 +145,15 @@ class Contest:
             return [self.prefix(order) + arm]
         return [self.expert(arm, expert, order) for expert in self.teams[arm].experts]
 
+    def paid_for(self, arm: str, order: int) -> list[str]:
+        """`jobs` and what they branched from down to the seed: what the budget bought."""
+        found = dict.fromkeys(self.jobs(arm, order))
+        for model in list(found):
+            while (parent := _parent(self.run, model)) is not None and parent not in found:
+                found[parent] = None
+                model = parent
+        return list(found)
+
     def trained(self) -> list[str]:
         """Every model of the contest."""
         arms = [*self.controls, *self.allocations]
@@ -159,6 +168,12 @@ class Contest:
                 f"{self.run / 'models'}: {', '.join(missing[:3])}{more} not trained yet; "
                 f"run `xelm train {self.run}` first"
             )
+
+
+def _parent(run: Path, model: str) -> str | None:
+    """The model that a model branched from; None for the seed's children."""
+    parent = str(ledger(run, model).get("parent") or "").removeprefix("models/")
+    return parent if parent and parent != SEED else None
 
 
 def is_there(run: Path, model: str) -> bool:

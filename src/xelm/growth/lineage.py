@@ -1,12 +1,12 @@
 """`xelm lineage`: who branched from whom, on how many tokens, and how well each speaks.
 
-Of a bundle: its experts and, where they are remembered, the ancestors that are no longer in it. Of
-a run: every finished model, rounds included. Bits per byte are held-out figures of a node's own
-languages where an evaluation or an addition measured them; else a run's dev estimate at the end of
-training, which says so.
+Of a bundle: its experts and, where they are remembered, the ancestors that are not in it. Of a run:
+every finished model, rounds included. Bits per byte are held-out figures of a node's own languages
+where an evaluation or an addition measured them; else a run's dev estimate at the end of training,
+which says so.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,7 +61,7 @@ class Node:
         if mean is not None:
             parts.append(f"{mean:.3f} bits/byte{' on dev' if self.split == 'dev' else ''}")
         if not self.current:
-            parts.append("no longer in the bundle")
+            parts.append("not in the bundle")
         return ", ".join(parts)
 
 
@@ -138,7 +138,10 @@ def lineage(folder: Path) -> Lineage:
 
 
 def of_bundle(bundle: Path) -> Lineage:
-    """The experts of the current revision and their remembered ancestors."""
+    """The experts of the current revision and their ancestors, as far as they are remembered.
+
+    Experts that were reached in rounds have ancestors that are in no bundle; the run knows them.
+    """
     bundle = Path(bundle)
     current = manifests.read(bundle)
     past = {expert.name: expert for manifest in older(bundle) for expert in manifest.experts}
@@ -160,7 +163,22 @@ def of_bundle(bundle: Path) -> Lineage:
         for expert in entries.values()
     ]
     seed = Node(SEED, bits_per_byte=_of_arm(bundle, SEED), split="heldout")
-    return _grown([seed, *nodes])
+    return _grown([seed, *nodes, *_of_rounds(bundle, nodes)])
+
+
+def _of_rounds(bundle: Path, nodes: Sequence[Node]) -> Iterator[Node]:
+    """Ancestors by the names they have in their run, from it where the bundle lies in one."""
+    run, known = bundle.resolve().parent.parent, {SEED, *(node.name for node in nodes)}
+    waiting = [node.parent for node in nodes]
+    for name in waiting:  # grows while it is read: parents of parents
+        if name is None or name in known:
+            continue
+        known.add(name)
+        folder = run / "models" / name
+        node = _of_model(folder, name) if (folder / "ledger.json").is_file() else Node(name)
+        node.current = False
+        waiting.append(node.parent)
+        yield node
 
 
 def _add_ancestors(

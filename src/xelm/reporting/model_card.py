@@ -87,9 +87,14 @@ def write(bundle: Path, run: Path | None = None) -> Path:
     Raises:
         UserError: no bundle is there, or it is broken.
     """
-    text, path = render(Bundle.read(bundle, run)), Path(bundle) / NAME
-    if not path.is_file() or path.read_text(encoding="utf-8") != text:
-        atomic.write_text(path, text)
+    path = Path(bundle) / NAME
+    held = manifests.lock(bundle).acquire(blocking=True)  # nobody changes what the card tells of
+    try:
+        text = render(Bundle.read(bundle, run))
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+            atomic.write_text(path, text)
+    finally:
+        held.release()
     return path
 
 
@@ -202,7 +207,7 @@ def lineage(bundle: Bundle) -> Iterator[str]:
     roots = ["seed", *(name for name in children if name not in entries and name != "seed")]
     for root in roots:
         if root in children:
-            yield root if root == "seed" else f"{root} (no longer in the bundle)"
+            yield root if root == "seed" else f"{root} (not in the bundle)"
             yield from _below(root, children, entries, "")
 
 
