@@ -10,12 +10,13 @@ import typer
 from tiny import CONTEXT, text_file, trained
 from typer.testing import CliRunner
 
-from xelm.cli import grow
+from xelm.cli import grow, start
 from xelm.cli.verify import verify
 from xelm.ensemble import manifest as manifests
 from xelm.ensemble.routers.data import RouterData
 from xelm.ensemble.verify import verify as whole
 from xelm.errors import UserError
+from xelm.growth.remove import remove
 
 Xelm = Callable[..., str]
 VERBS = ("add", "remove", "upgrade", "adopt", "log", "checkout", "prune", "publish", "lineage")
@@ -127,3 +128,35 @@ def test_mistakes(
     with pytest.raises(UserError, match=message):
         xelm("add", lone, *arguments, "--workers", 0)
     assert manifests.read(lone).revision == 1
+
+
+def test_the_card_is_of_the_revision_that_is_there(
+    xelm: Xelm, lone: Path, tmp_path: Path, pieces: Any
+) -> None:
+    """Every verb writes it anew; a change made in Python takes the old one away."""
+
+    def card() -> str:
+        return (lone / "README.md").read_text(encoding="utf-8")
+
+    added(xelm, lone, tmp_path, "--no-controls")
+    assert "revision 2." in card() and "Polish" in card()
+    xelm("remove", lone, "pl")
+    assert "revision 3." in card() and "- pl" not in card()
+    source = trained(pieces, tmp_path / "theirs", 7)
+    xelm("adopt", lone, "--expert", source, "--languages", "he")
+    assert "revision 4." in card() and "Hebrew" in card()
+    xelm("upgrade", lone, "he", "--from", trained(pieces, tmp_path / "more", 8), "--force")
+    assert "revision 5." in card()
+    xelm("checkout", lone, 1)
+    assert "revision 6." in card() and "- he" not in card()
+    remove(lone, "ru")
+    assert not (lone / "README.md").exists()
+
+
+def test_the_demo_ends_with_a_language_added(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(start, "_run", lambda recipe, folder: None)
+    monkeypatch.setattr(grow, "add", lambda bundle, **more: asked.append((bundle, more)))
+    start.demo(Path("runs/demo"))
+    bundle = Path("runs/demo/bundles/typology-8")
+    assert asked == [(bundle, {"language": "sv", "text": ["sample"]})]

@@ -51,7 +51,7 @@ def add(
     old_text: Annotated[
         Files, typer.Option(help="Held-out text of old languages; default: the run's.")
     ] = None,
-    old_bytes: Annotated[int, typer.Option(help="Of each old language to measure.")] = 5_000,
+    old_bytes: Annotated[int, typer.Option(help="Of each old language to measure.")] = 3_000,
     work: Annotated[Path | None, typer.Option(help="Where to keep the work.")] = None,
     workers: Annotated[int | None, typer.Option(help="Default: one a core, or a GPU.")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
@@ -87,6 +87,7 @@ def add(
         ),
         say=_aside if json else _say,
     )
+    _write_card(bundle)
     if json:
         _print_json(made.as_json())
     else:
@@ -206,7 +207,7 @@ def publish(
         return model_card.render(model_card.Bundle.read(folder))
 
     if out is not None:
-        _done(out, publishing.publish(bundle, out, card).revision, "published")
+        _say(f"{out}: revision {publishing.publish(bundle, out, card).revision}, published")
     else:
         assert hub is not None
         _say(publishing.upload(bundle, hub, card, private=private))
@@ -245,8 +246,16 @@ def _aside(line: str) -> None:
     typer.echo(line, err=True)
 
 
-def _done(folder: Path, revision: int, what: str) -> None:
-    _say(f"{folder}: revision {revision}, {what}")
+def _done(bundle: Path, revision: int, what: str) -> None:
+    _write_card(bundle)
+    _say(f"{bundle}: revision {revision}, {what}")
+
+
+def _write_card(bundle: Path) -> None:
+    """The model card of what the bundle is now; a change took the old one away."""
+    from xelm.reporting import model_card
+
+    model_card.write(bundle)
 
 
 def _print(thing: object) -> None:

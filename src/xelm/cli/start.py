@@ -9,11 +9,16 @@ import typer
 def demo(
     out: Annotated[Path, typer.Option(help="Where the run goes.")] = Path("runs/demo"),
 ) -> None:
-    """Experts on the reader that comes with xelm, compared with dense: minutes on a laptop."""
+    """Experts on the reader that comes with xelm, compared with dense; then a language is added."""
+    from xelm.cli import grow
     from xelm.config import load
     from xelm.recipes import find
 
-    _run(load(find("demo")), out)
+    recipe = load(find("demo"))
+    _run(recipe, out)
+    bundle = out / "bundles" / next(iter(recipe.allocations))
+    typer.echo(f"a language that nobody here has seen: xelm add {bundle} --language sv")
+    grow.add(bundle, language="sv", text=["sample"])
 
 
 def run(

@@ -14,9 +14,9 @@ from xelm.ensemble import manifest as manifests
 from xelm.ensemble.manifest import Manifest
 from xelm.ensemble.verify import verify
 from xelm.errors import UserError
+from xelm.growth.revisions import CARD
 from xelm.storage import atomic, disk
 
-CARD = "README.md"
 _HUB_ID = re.compile(r"[\w.-]{1,96}(/[\w.-]{1,96})?")
 
 Card = Callable[[Path], str]

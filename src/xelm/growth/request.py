@@ -41,7 +41,7 @@ class Request:
     device: str = "cpu"
     old_text: Sequence[str] | None = None
     """Held-out text of the old languages; None is the run's, else that of xelm's reader."""
-    old_bytes: int = 5_000
+    old_bytes: int = 3_000
     """Of each old language that models score, before and after; the router reads more."""
 
     def identity(self) -> dict[str, Any]:

@@ -24,6 +24,8 @@ from xelm.storage import manifest as contents
 from xelm.storage.lock import Held
 
 Say = Callable[[str], None]
+CARD = "README.md"
+"""The model card tells of one revision: a change takes it away, and reporting writes the next."""
 _NAME = re.compile(r"[A-Za-z0-9][\w.+-]{0,80}")
 _MODEL_FILES = frozenset({".safetensors", ".json", ".jsonl", ".txt", ".model", ".jinja", ".md"})
 
@@ -76,6 +78,7 @@ class Change:
                 "history": [*self.before.history, event],
             }
         )
+        (self.bundle / CARD).unlink(missing_ok=True)  # no card is better than one of another team
         manifests.replace(self.bundle, self.before.revision, after)
         return after
 
