@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xelm.allocation import resplit
+from xelm.allocation import BalancedKMeans, resplit
 
 
 def inertia(X: np.ndarray, labels: np.ndarray, k: int) -> float:
@@ -41,3 +41,47 @@ def test_identical_documents_end_at_once(weighted: bool) -> None:
     weights = np.full(40, 2.0) if weighted else None
     better = resplit.improve(X, weights, np.full(4, 10.0), labels, np.random.RandomState(0))
     assert np.array_equal(better, labels)
+
+
+def of_kind(kind: str, n: int, generator: np.random.RandomState) -> np.ndarray:
+    X = generator.normal(size=(n, 2))
+    return {
+        "zero": 0 * X,
+        "one point": 0 * X + 1,
+        "few points": np.round(X / 2),
+        "tiny": 1e-200 * X,
+        "huge": 1e12 * X,
+    }[kind]
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@given(
+    st.sampled_from(["zero", "one point", "few points", "tiny", "huge"]),
+    st.sampled_from([np.float32, np.float64]),
+    st.sampled_from([None, 1e-60, 1.0, 1e9]),
+    st.integers(0, 10**6),
+)
+@settings(deadline=None, max_examples=80)
+def test_degenerate_documents_make_no_noise(
+    kind: str, dtype: type, weight: float | None, seed: int
+) -> None:
+    generator = np.random.RandomState(seed)
+    X = of_kind(kind, 20, generator).astype(dtype)
+    weights = None if weight is None else weight * generator.exponential(size=20)
+    model = BalancedKMeans(4, search=True, n_init=1, random_state=seed)
+    sizes = model.fit(X, sample_weight=weights).sizes_
+    assert np.ptp(sizes) <= (1 if weights is None else weights.max() * (1 + 1e-9))
+
+
+def test_search_leads_out_of_given_centres_too() -> None:
+    """Centres of two mixed pairs of blobs: Lloyd's steps stay, the search does not."""
+    corners = np.eye(4)
+    X = corners.repeat(50, axis=0) + 0.01 * np.random.default_rng(0).normal(size=(200, 4))
+    mixed = np.array([corners[:2].mean(axis=0), corners[2:].mean(axis=0)])
+    wrong = np.array([corners[[0, 2]].mean(axis=0), corners[[1, 3]].mean(axis=0)])
+    shifted = X + np.repeat([[0.3, 0.3, 0, 0], [0, 0, 0.3, 0.3]], 100, axis=0)
+    plain = BalancedKMeans(2, init=wrong, random_state=0).fit(shifted)
+    found = BalancedKMeans(2, init=wrong, search=True, random_state=0).fit(shifted)
+    best = BalancedKMeans(2, init=mixed, random_state=0).fit(shifted)
+    assert plain.inertia_ > 1.1 * best.inertia_
+    assert found.inertia_ == pytest.approx(best.inertia_)

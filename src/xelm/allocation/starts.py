@@ -6,6 +6,7 @@ with all documents. A start is k-means++ or given centres, and with `search` is 
 resplit.py: then the result is nearly the same whatever the start.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,8 +63,11 @@ def plus_plus(data: Data, generator: np.random.RandomState) -> Floats:
     """k centres [k, d] by k-means++ (Arthur and Vassilvitskii, 2007), weights as multiplicities."""
     from sklearn.cluster import kmeans_plusplus
 
+    weights = data.weights
+    if weights is not None:
+        weights = weights / weights.max()  # float32 inside, where a tiny weight would vanish
     centers, _ = kmeans_plusplus(
-        data.X, len(data.shares), sample_weight=data.weights, random_state=generator
+        data.X, len(data.shares), sample_weight=weights, random_state=generator
     )
     return np.asarray(centers)
 
@@ -81,19 +85,19 @@ def best(
 
     search: every start is led out of its local optimum by splitting pairs of clusters anew.
     """
-    count = count if centers is None else 1
     few = data.sample(max(SEARCHED if search else SAMPLE, 200 * len(data.shares)), generator)
-    if count == 1 and not search:
-        return plus_plus(few, generator) if centers is None else centers
-    lead = _search if search else _descend_from_plus_plus
-    ends = (lead(few, centers, generator, threads) for _ in range(count))
+    count = count if centers is None else 1
+
+    def begin(some: Data) -> Floats:
+        return plus_plus(some, generator) if centers is None else centers
+
+    if search:
+        ends = (_search(few, begin, generator, threads) for _ in range(count))
+    elif count > 1:
+        ends = (_descend(few, begin(few), threads) for _ in range(count))
+    else:
+        return begin(few)
     return min(ends, key=lambda end: end.inertia).centers
-
-
-def _descend_from_plus_plus(
-    data: Data, centers: Floats | None, generator: np.random.RandomState, threads: int
-) -> lloyd.Clusters:
-    return _descend(data, plus_plus(data, generator), threads)
 
 
 def _descend(data: Data, centers: Floats, threads: int) -> lloyd.Clusters:
@@ -109,12 +113,14 @@ def _descend(data: Data, centers: Floats, threads: int) -> lloyd.Clusters:
 
 
 def _search(
-    data: Data, centers: Floats | None, generator: np.random.RandomState, threads: int
+    data: Data,
+    begin: Callable[[Data], Floats],
+    generator: np.random.RandomState,
+    threads: int,
 ) -> lloyd.Clusters:
-    """A start on half of the sample, Lloyd steps, pairs split anew, Lloyd steps."""
+    """Lloyd steps on a part of the sample, pairs split anew on all of it, Lloyd steps."""
     few = data.sample(SAMPLE // 2, generator)
-    begin = plus_plus(few, generator) if centers is None else centers
-    rough = _descend(few, begin, threads).centers
+    rough = _descend(few, begin(few), threads).centers
     first = lloyd.run(
         data.X, data.weights, data.capacities, rough, steps=1, tolerance=0.0, threads=threads
     )
