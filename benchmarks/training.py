@@ -1,20 +1,25 @@
-"""Speed and memory of the trainer beside its peers: python benchmarks/training.py speed|pair|memory
+"""Speed and memory of the trainer beside its peers.
 
-speed   tokens per second of our engine, a bare compiled loop and transformers' Trainer at several
-        settings, sides taking turns, best of each; share of the matrix-product peak of the same run
-pair    two experts on two cores against one
-memory  peak resident bytes per parameter while training and saving
+    python benchmarks/training.py loops|trainer|defaults|two-cores|memory [--keep]
 
-Model of `speed` and `pair`: width 256, 4 layers, vocabulary 8192, 16 windows of 256 tokens, one
-thread. Run on a quiet machine; results go to docs/results.md with hardware, versions and date.
+loops      our engine against bare compiled loops; share of the matrix-product peak
+trainer    against transformers' Trainer at its fastest settings
+defaults   against Trainer as it comes
+two-cores  two experts on two cores, and one expert with two threads, against one
+memory     the most bytes per parameter of a whole job at 124M parameters, saving included
+
+Sides take turns in one run and the best of `--rounds` counts; every part measures the peak of bf16
+matrix products (the best of 1024^3 and 2048^3) anew. Model of the speeds: width 256, 4 layers,
+vocabulary 8192, 16 windows of 256 tokens, one thread a process. `--keep` writes the part's figures
+into docs/results/training.json. On a quiet machine; each part takes less than three minutes once
+the compiler's cache is warm.
 """
 
 import argparse
+import gc
 import json
 import multiprocessing
 import os
-import statistics
-import sys
 import tempfile
 import threading
 import time
@@ -30,9 +35,16 @@ import numpy as np
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, Trainer, TrainingArguments
 
+from xelm.corpus import sample, shards, tokenizer
 from xelm.models import attention, seed
-from xelm.training import machine
+from xelm.storage import atomic
+from xelm.training import loop, machine
 from xelm.training.engine import Engine
+from xelm.training.job import plan
+from xelm.training.ledger import versions
+from xelm.training.settings import ArmSettings
+
+RESULTS = Path(__file__).parents[1] / "docs" / "results" / "training.json"
 
 WIDTH, DEPTH, VOCABULARY, WINDOWS, CONTEXT = 256, 4, 8192, 16, 256
 TOKENS = WINDOWS * CONTEXT
@@ -119,7 +131,7 @@ def trainer(implementation: str | None = None, pure: bool = False, **arguments: 
     """transformers' Trainer; seconds of its best step, the data loader included."""
     from transformers import TrainerCallback
 
-    steps = 14
+    steps = 11
     more = {} if implementation is None else {"attn_implementation": implementation}
 
     class Clock(TrainerCallback):  # type: ignore[misc]
@@ -153,29 +165,36 @@ def trainer(implementation: str | None = None, pure: bool = False, **arguments: 
     return side
 
 
-def sides() -> dict[str, Side]:
-    compiled = {"bf16": True, "torch_compile": True}
-    fused = {"optim": "adamw_torch_fused"}
+def loops() -> dict[str, Side]:
+    """nanoGPT's loop in the ways that were fastest."""
+    plain = attention.register()
     return {
-        "ours": ours(),
-        "bare loop, bf16, plain attention": bare(attention.register(), autocast=False),
+        "bare loop, bf16, plain attention": bare(plain, autocast=False),
         "bare loop, bf16, sdpa": bare("sdpa", autocast=False),
-        "bare loop, autocast, plain attention": bare(attention.register(), autocast=True),
-        "Trainer, defaults": trainer(),
-        "Trainer, bf16": trainer(bf16=True),
-        "Trainer, bf16, compile": trainer(**compiled),
-        "Trainer, bf16, compile, fused, eager": trainer("eager", **compiled, **fused),
-        "Trainer, pure bf16, compile, fused, eager": trainer(
-            "eager", pure=True, torch_compile=True, **fused
-        ),
+        "bare loop, autocast, plain attention": bare(plain, autocast=True),
     }
 
 
-def speed(rounds: int) -> None:
-    """All sides in turn, `rounds` times; prints tokens per second and ratios."""
+def trainers() -> dict[str, Side]:
+    """Trainer's fastest settings."""
+    quick = {"torch_compile": True, "optim": "adamw_torch_fused"}
+    return {
+        "Trainer, bf16, compile, fused, sdpa": trainer("sdpa", bf16=True, **quick),
+        "Trainer, bf16, compile, fused, eager": trainer("eager", bf16=True, **quick),
+        "Trainer, pure bf16, compile, fused, eager": trainer("eager", pure=True, **quick),
+    }
+
+
+def defaults() -> dict[str, Side]:
+    """Trainer as it comes, and with bf16 alone."""
+    return {"Trainer, defaults": trainer(), "Trainer, bf16": trainer(bf16=True)}
+
+
+def speed(peers: Callable[[], dict[str, Side]], rounds: int) -> dict[str, Any]:
+    """Ours and its peers in turn: tokens per second, share of peak, ratio to each peer."""
     taken: dict[str, list[float]] = {}
     peaks = []
-    made = sides()
+    made = {"ours": ours(), **peers()}
     for _ in range(rounds):
         machine.matmul_peak.cache_clear()
         peaks.append(machine.matmul_peak(torch.bfloat16, "cpu"))
@@ -183,62 +202,54 @@ def speed(rounds: int) -> None:
             taken.setdefault(name, []).append(side())
     rates = {name: TOKENS / min(seconds) for name, seconds in taken.items()}
     flops = seed.flops_per_token(LlamaForCausalLM(config()), CONTEXT)
-    trainers = {name: rate for name, rate in rates.items() if name.startswith("Trainer")}
-    loops = {name: rate for name, rate in rates.items() if name.startswith("bare")}
-    show(
-        {
-            "tokens_per_second": rates,
-            "matmul_peak": max(peaks),
-            "flops_per_token": flops,
-            "share_of_peak": rates["ours"] * flops / max(peaks),
-            "against_best_trainer": rates["ours"] / max(trainers.values()),
-            "against_default_trainer": rates["ours"] / trainers["Trainer, defaults"],
-            "against_best_bare_loop": rates["ours"] / max(loops.values()),
-        }
-    )
+    return {
+        "tokens_per_second": rates,
+        "matmul_peak": max(peaks),
+        "flops_per_token": flops,
+        "share_of_peak": rates["ours"] * flops / max(peaks),
+        "ours_against": {name: rates["ours"] / rate for name, rate in rates.items()},
+    }
 
 
-def _steps_for(seconds: float, ready: Any, start: Any, out: Any) -> None:
-    torch.set_num_threads(1)
+def _worker(threads: int, seconds: float, ready: Any, start: Any, out: Any) -> None:
+    """Train for `seconds` whenever `start` says so; tokens per second of each time to `out`."""
+    torch.set_num_threads(threads)
     engine = Engine(config(), CONTEXT, WINDOWS, torch.bfloat16, "cpu", compile=True)
     data = windows()
     for _ in range(3):
         engine.step(data, 1e-4)
-    ready.release()
-    start.wait()
-    begun, steps = time.perf_counter(), 0
-    while time.perf_counter() - begun < seconds:
-        float(engine.step(data, 1e-4))
-        steps += 1
-    out.put(steps * TOKENS / (time.perf_counter() - begun))
+    ready.put(True)
+    while start.get():
+        begun, steps = time.perf_counter(), 0
+        while time.perf_counter() - begun < seconds:
+            float(engine.step(data, 1e-4))
+            steps += 1
+        out.put(steps * TOKENS / (time.perf_counter() - begun))
 
 
-def together(processes: int, seconds: float = 15.0) -> float:
-    """Tokens per second of that many one-thread processes together."""
+def two_cores(rounds: int, seconds: float = 8.0) -> dict[str, Any]:
+    """Two processes of one thread each, one of them, and one process of two threads, in turn."""
     context = multiprocessing.get_context("spawn")
-    ready, start, out = context.Semaphore(0), context.Event(), context.Queue()
-    workers = [
-        context.Process(target=_steps_for, args=(seconds, ready, start, out))
-        for _ in range(processes)
-    ]
-    for worker in workers:
-        worker.start()
-    for _ in workers:
-        ready.acquire()
-    start.set()
-    rates = [out.get() for _ in workers]
-    for worker in workers:
-        worker.join()
-    return float(sum(rates))
-
-
-def pair(rounds: int) -> None:
-    """Two experts on two cores against one, in turn."""
-    one, two = [], []
+    ready, out = context.Queue(), context.Queue()
+    starts = []
+    for threads in (1, 1, 2):
+        starts.append(context.Queue())
+        arguments = (threads, seconds, ready, starts[-1], out)
+        context.Process(target=_worker, args=arguments, daemon=True).start()
+        ready.get()
+    sides = {"one": starts[:1], "two": starts[:2], "one of two threads": starts[2:]}
+    rates: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(rounds):
-        one.append(together(1))
-        two.append(together(2))
-    show({"one": one, "two": two, "ratio": statistics.median(two) / statistics.median(one)})
+        for name, chosen in sides.items():
+            for start in chosen:
+                start.put(True)
+            rates[name].append(sum(out.get() for _ in chosen))
+    best = {name: max(found) for name, found in rates.items()}
+    return {
+        "tokens_per_second": rates,
+        "two_against_one": best["two"] / best["one"],
+        "two_threads_against_one": best["one of two threads"] / best["one"],
+    }
 
 
 class Peak:
@@ -259,65 +270,96 @@ class Peak:
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon"))
 
 
-def memory() -> None:
-    """Peak bytes per parameter of a larger model with small activations, saving included."""
-    from xelm.training import checkpoint
+BIG = LlamaConfig(
+    vocab_size=8192,
+    hidden_size=1024,
+    num_hidden_layers=9,
+    num_attention_heads=16,
+    num_key_value_heads=16,
+    intermediate_size=2816,
+    max_position_embeddings=CONTEXT,
+    tie_word_embeddings=True,
+)
 
-    big = LlamaConfig(
-        vocab_size=1024,
-        hidden_size=1024,
-        num_hidden_layers=10,
-        num_attention_heads=16,
-        num_key_value_heads=16,
-        intermediate_size=2752,
-        max_position_embeddings=32,
-        tie_word_embeddings=True,
-    )
-    data = np.random.default_rng(0).integers(0, 1024, size=(2, 33))
-    tiny = Engine(config(), CONTEXT, 1, torch.bfloat16, "cpu")  # libraries warm up
-    tiny.step(windows()[:1], 1e-4)
-    del tiny
-    peak, before = Peak(), Peak.now()
-    engine = Engine(big, 32, 1, torch.bfloat16, "cpu")
-    count = seed.count_parameters(engine.model)
-    for _ in range(3):
-        engine.step(data, 1e-4)
-    stepping = peak.bytes
+
+def big_run(run: Path) -> str:
+    """A run folder with the sample reader and a fresh model of 124M parameters; its job's name."""
+    pieces = tokenizer.load(sample.seed_folder())
+    texts = {"train": sample.documents("train", ["en", "sw"])}
+    shards.build(texts, pieces, run / "corpus", workers=1, context=CONTEXT)
+    big = LlamaConfig(**BIG.to_dict() | {"vocab_size": len(pieces)})
+    seed.save(LlamaForCausalLM(big).to(torch.bfloat16), pieces, run / "models/seed", {})
+    settings = ArmSettings(batch=2, micro_batch=1, checkpoint_seconds=0, compile=False)
+    job = plan("dense", tokens=6 * CONTEXT, context=CONTEXT, settings=settings)
+    job.save(run)
+    return job.name
+
+
+def activation_bytes() -> int:
+    """What autograd keeps of one micro-batch of the big model, parameters aside."""
+    engine = Engine(BIG, CONTEXT, 1, torch.bfloat16, "cpu")
+    own = {p.untyped_storage().data_ptr() for p in engine.model.parameters()}
+    kept: dict[int, int] = {}
+
+    def note(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    ids = torch.zeros(1, CONTEXT, dtype=torch.int64)
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        engine._loss(ids, ids, torch.tensor(1.0)).backward()
+    return sum(kept.values())
+
+
+def memory() -> dict[str, Any]:
+    """A whole job in this process, from loading the seed to the finished model."""
+    activations = activation_bytes()  # and libraries are warm now
     with tempfile.TemporaryDirectory() as folder:
-        checkpoint.save(Path(folder), 3, engine.master.checkpoint(), {})
-        saving = peak.bytes
-        found = checkpoint.latest(Path(folder), "job", print)
-        assert found is not None
-        engine.master.restore(found.tensors(), 3)
-    show(
-        {
-            "parameters": count,
-            "bytes_per_parameter": (stepping - before) / count,
-            "after_saving": (saving - before) / count,
-            "after_restoring": (peak.bytes - before) / count,
-        }
-    )
+        name = big_run(Path(folder))
+        gc.collect()
+        machine.trim()
+        peak, before = Peak(), Peak.now()
+        loop.train(Path(folder), name)
+        ledger = json.loads((Path(folder) / "models" / name / "ledger.json").read_text())
+    count = ledger["parameters"]
+    return {
+        "parameters": count,
+        "peak_bytes": peak.bytes - before,
+        "activation_bytes": activations,
+        "bytes_per_parameter": (peak.bytes - before) / count,
+        "bytes_per_parameter_without_activations": (peak.bytes - before - activations) / count,
+    }
 
 
-def show(figures: dict[str, Any]) -> None:
-    figures["hardware"] = machine.hardware("cpu")
-    figures["versions"] = {"torch": torch.__version__, "python": sys.version.split()[0]}
-    figures["date"] = time.strftime("%Y-%m-%d")
-    print(json.dumps(figures, indent=1))
+PARTS: dict[str, Callable[[int], dict[str, Any]]] = {
+    "loops": lambda rounds: speed(loops, rounds),
+    "trainer": lambda rounds: speed(trainers, rounds),
+    "defaults": lambda rounds: speed(defaults, rounds),
+    "two-cores": two_cores,
+    "memory": lambda rounds: memory(),
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("what", choices=["speed", "pair", "memory"])
+    parser.add_argument("part", choices=list(PARTS))
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--keep", action="store_true", help="write docs/results/training.json")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    if arguments.what == "memory":
-        memory()
-    else:
-        {"speed": speed, "pair": pair}[arguments.what](arguments.rounds)
+    figures = PARTS[arguments.part](arguments.rounds) | {
+        "hardware": machine.hardware("cpu"),
+        "versions": versions(),
+        "date": time.strftime("%Y-%m-%d"),
+    }
+    print(json.dumps(figures, indent=1))
+    if arguments.keep:
+        known = atomic.read_json(RESULTS) if RESULTS.exists() else {}
+        atomic.write_json(RESULTS, known | {arguments.part: figures})
 
 
 if __name__ == "__main__":
