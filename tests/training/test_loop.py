@@ -46,6 +46,18 @@ def test_training_lowers_the_loss(run: Path, planned: Callable[..., Job]) -> Non
     assert rows[-1]["tokens"] == 120 * 16
 
 
+def test_the_first_step_foretells_no_time(
+    run: Path, planned: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("xelm.training.watch._REPORT_SECONDS", 0.0)
+    planned()
+    events: list[Event] = []
+    train(run, "pair/en-sw", report=events.append)
+    first, second = [event for event in events if isinstance(event, Progress)][:2]
+    assert first.seconds_left is None and first.tokens_per_second is None
+    assert second.seconds_left and second.tokens_per_second
+
+
 def test_the_finished_folder_loads_with_transformers_alone(
     run: Path, planned: Callable[..., Job]
 ) -> None:

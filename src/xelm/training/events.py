@@ -18,8 +18,9 @@ class Progress:
     steps: int
     loss: float
     """Nats per token of the last step."""
-    tokens_per_second: float
-    seconds_left: float
+    tokens_per_second: float | None
+    seconds_left: float | None
+    """Both None at the first step of a try, which may compile."""
     dev_bits_per_byte: float | None = None
     """The last measurement on dev windows, when the job makes any."""
 

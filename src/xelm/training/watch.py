@@ -114,13 +114,14 @@ class Watch:
 
     def _progress(self, step: int, loss: float) -> Progress:
         job = self.job
+        known = self._steps_here > 1  # a first step that compiles says nothing of the others
         return Progress(
             job=job.name,
             languages=self.languages,
             step=step,
             steps=job.steps,
             loss=loss,
-            tokens_per_second=job.settings.batch * job.context / self._pace,
-            seconds_left=(job.steps - step) * self._pace,
+            tokens_per_second=job.settings.batch * job.context / self._pace if known else None,
+            seconds_left=(job.steps - step) * self._pace if known else None,
             dev_bits_per_byte=self._dev_mean(),
         )
