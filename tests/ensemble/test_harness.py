@@ -1,4 +1,4 @@
-"""The evaluation harness on a bundle (only where the `eval` extra is installed)."""
+"""The evaluation harness on a bundle; its tasks are two small ones of our own."""
 
 import json
 from pathlib import Path
@@ -54,7 +54,7 @@ def tasks(tmp_path_factory: pytest.TempPathFactory, texts: Any) -> Path:
     rows = [
         {"text": text[:40], "choices": [text[40:50], other[60:70]]}
         for language in ("en", "es", "hi")
-        for text, other in zip(texts[language], texts[language][1:], strict=False)
+        for text, other in zip(texts[language][:4], texts[language][1:5], strict=False)
     ]
     file = folder / "rows.jsonl"
     file.write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in rows))
@@ -77,7 +77,7 @@ def test_one_expert_gets_the_plain_models_figures(single: Path, tasks: Path) -> 
     found = simple_evaluate(
         model=plain,
         tasks=["which_word", "go_on"],
-        task_manager=TaskManager(include_path=str(tasks)),
+        task_manager=TaskManager(include_path=str(tasks), include_defaults=False),
         bootstrap_iters=0,
     )["results"]
     team = evaluate(single, ["which_word", "go_on"], include_path=tasks, batch_size=4)
@@ -103,7 +103,7 @@ def test_the_harness_loads_a_bundle_by_itself(bundle: Path, tasks: Path) -> None
         model="hf",
         model_args={"pretrained": str(bundle), "device": "cpu", "dtype": "float32"},
         tasks=["which_word"],
-        task_manager=TaskManager(include_path=str(tasks)),
+        task_manager=TaskManager(include_path=str(tasks), include_defaults=False),
         bootstrap_iters=0,
     )
     assert "which_word" in found["results"]

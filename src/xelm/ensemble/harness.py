@@ -40,11 +40,11 @@ def evaluate(
 
     from xelm.ensemble.model import XelmForCausalLM
 
-    manager = TaskManager(include_path=None if include_path is None else str(include_path))
-    unknown = [
-        name for name in tasks if not Path(name).is_file() and not manager.match_tasks([name])
-    ]
-    if unknown:
+    place = None if include_path is None else str(include_path)
+    manager = TaskManager(include_path=place, include_defaults=False)
+    if _unknown(tasks, manager):  # reading the harness's own thousands of tasks takes seconds
+        manager = TaskManager(include_path=place)
+    if unknown := _unknown(tasks, manager):
         raise UserError(
             f"--tasks: the harness knows no {', '.join(unknown)}; see `lm-eval ls tasks`"
         )
@@ -67,3 +67,7 @@ def evaluate(
     )
     results: dict[str, dict[str, Any]] = json.loads(json.dumps(found["results"], default=str))
     return results
+
+
+def _unknown(tasks: Sequence[str], manager: Any) -> list[str]:
+    return [name for name in tasks if not Path(name).is_file() and not manager.match_tasks([name])]
