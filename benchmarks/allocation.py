@@ -1,9 +1,10 @@
 """What allocation promises, measured: balance, optimality, speed, growth, the real corpus.
 
-    python benchmarks/allocation.py [PART ...] [--corpus FOLDER] [--out FOLDER]
+    python benchmarks/allocation.py [PART ...] [--corpus FOLDER] [--run FOLDER] [--out FOLDER]
 
-Parts: typology balance optimality speed large growth corpus terms (default: all). FOLDER is a
-corpus folder that `xelm prepare` made; the last two parts and half of `optimality` need one.
+Parts: typology balance optimality speed large growth corpus terms experts (default: all).
+--corpus is a corpus folder that `xelm prepare` made: corpus, terms and half of optimality need it.
+--run is the run folder of recipes/sixteen-languages-terms.yaml: experts needs it.
 Needs the extras `dev` and `exact`. Both sides of a comparison alternate in one run, from the same
 centres; seconds are of one thread's CPU (and of the wall), the least of the repeats. Tables are
 printed as Markdown and kept in --out as allocation.json, from which benchmarks/tables.py writes
@@ -37,8 +38,9 @@ PARTS: dict[str, Part] = {
     "growth": clusters.growth,
     "corpus": corpora.corpus,
     "terms": corpora.terms,
+    "experts": corpora.experts,
 }
-NEED_CORPUS = {"corpus", "terms"}
+NEED_SOURCE = {"corpus", "terms", "experts"}
 
 
 def main() -> int:
@@ -46,6 +48,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("parts", nargs="*", help=", ".join(PARTS))
     parser.add_argument("--corpus", type=Path)
+    parser.add_argument("--run", type=Path)
     parser.add_argument("--out", type=Path, default=Path("runs/benchmarks/allocation"))
     chosen = parser.parse_args()
     unknown = set(chosen.parts) - set(PARTS)
@@ -58,10 +61,12 @@ def main() -> int:
     print("python benchmarks/allocation.py", *sys.argv[1:], "\n")
     failed = False
     for name in chosen.parts or PARTS:
-        if name in NEED_CORPUS and chosen.corpus is None:
-            print(f"## {name}: skipped, it needs --corpus\n")
+        option = "run" if name == "experts" else "corpus"
+        source = getattr(chosen, option)
+        if name in NEED_SOURCE and source is None:
+            print(f"## {name}: skipped, it needs --{option}\n")
             continue
-        found = PARTS[name](chosen.corpus, chosen.out)
+        found = PARTS[name](source, chosen.out)
         for title, one in ({name: found} if "head" in found else found).items():
             keep(chosen.out / "allocation.json", title, one)
             print(f"## {title}\n\n{plain_table(one)}\n", flush=True)

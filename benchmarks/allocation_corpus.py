@@ -159,6 +159,17 @@ def terms(folder: Path | None, out: Path) -> dict[str, Table]:
     }
 
 
+def experts(run: Path | None, out: Path) -> Table:
+    """Bits per byte of the experts that follow from each allocation of a run."""
+    assert run is not None
+    summary = json.loads((run / "evaluation" / "summary.json").read_text(encoding="utf-8"))
+    arms = {arm: about["bits_per_byte"] for arm, about in summary["arms"].items()}
+    languages = summary["languages"]
+    rows = [[code, *(f"{by[code]:.4f}" for by in arms.values())] for code in languages]
+    means = [np.mean([by[code] for code in languages]) for by in arms.values()]
+    return table(["language", *arms], [*rows, ["mean", *(f"{mean:.4f}" for mean in means)]])
+
+
 STARTS: dict[str, dict[str, Any]] = {
     "one k-means++": {"n_init": 1},
     "five k-means++": {"n_init": 5},

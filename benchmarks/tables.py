@@ -94,7 +94,9 @@ def plain_table(table: Mapping[str, Any]) -> str:
     return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
 
 
-ALLOCATION = "balance optimality speed large growth corpus terms silent"  # parts of its benchmark
+ALLOCATION = (
+    "balance optimality speed large growth corpus terms silent experts"  # parts of its benchmark
+)
 DEMO = ["seed", "dense", "dense-matched/typology-8", "typology-8/own", "tfidf-8/own"]
 SIX = ["seed", "dense", "dense-matched/typology-3", "typology-3/own", "random-3/own"]
 SIXTEEN = ["seed", "dense", "dense-matched/typology-8", "typology-8/own"]
