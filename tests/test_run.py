@@ -166,3 +166,23 @@ def test_launching_does_not_make_another_recipe(finished: Path, recipe: Recipe) 
 
 def test_stages_are_methods() -> None:
     assert all(callable(getattr(Run, stage)) for stage in STAGES)
+
+
+def test_a_run_takes_changes_that_touch_nothing_it_began(finished: Path, tmp_path: Path) -> None:
+    import shutil
+
+    import yaml
+
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    value = yaml.safe_load(RECIPE)
+    value["training"].setdefault("arms", {})["dense"] = {"learning_rate": 5e-4}
+    changed = validate(value, "small.yaml")
+    with pytest.raises(UserError, match="and dense was begun by that"):
+        Run.create(changed, run)
+    shutil.rmtree(run / "models" / "dense")
+    assert Run.create(changed, run).recipe == changed
+    assert Run.open(run).recipe == changed
+    value["corpus"]["context"] = 64
+    with pytest.raises(UserError, match=r"differs in corpus.context\)"):
+        Run.create(validate(value, "small.yaml"), run)

@@ -203,22 +203,20 @@ def all_jobs(run: Path, recipe: Recipe) -> list[Job]:
         job
         for order in recipe.orders
         for arm in recipe.arms()
-        for job in jobs_of_arm(
-            run,
-            recipe,
-            arm,
-            settings_of(recipe, run, arm),
-            order=order,
-            prefix=order_prefix(recipe, order),
-        )
+        for job in jobs_in_order(run, recipe, arm, order)
     ]
+
+
+def jobs_in_order(run: Path, recipe: Recipe, arm: str, order: int) -> list[Job]:
+    """The jobs of one arm for one data order."""
+    settings, prefix = settings_of(recipe, run, arm), order_prefix(recipe, order)
+    return jobs_of_arm(run, recipe, arm, settings, order=order, prefix=prefix)
 
 
 def write(run: Path, jobs: Iterable[Job]) -> None:
     """Write the jobs' specifications, leaving those alone that say the same already."""
     for job in jobs:
-        path = Path(run) / "training" / job.name / "job.json"
-        if not (path.is_file() and atomic.read_json(path) == as_read(job)):
+        if not is_same(run, job):
             job.save(run)
 
 
@@ -243,6 +241,18 @@ def tasks(run: Path, jobs: Sequence[Job]) -> list[Task]:
         )
         for job in left
     ]
+
+
+def is_begun(run: Path, name: str) -> bool:
+    """Is there a model, or a checkpoint of one, by the specification that stands there?"""
+    checkpoints = Path(run) / "training" / name / "checkpoints"
+    return is_finished(run, name) or (checkpoints.is_dir() and any(checkpoints.iterdir()))
+
+
+def is_same(run: Path, job: Job) -> bool:
+    """Does the specification that stands in the run say the same?"""
+    path = Path(run) / "training" / job.name / "job.json"
+    return path.is_file() and bool(atomic.read_json(path) == as_read(job))
 
 
 def is_finished(run: Path, name: str) -> bool:

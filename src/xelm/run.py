@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from xelm import plan, seeding
+from xelm import plan, recipe_changes, seeding
 from xelm.config import Recipe, validate
 from xelm.errors import UserError
 from xelm.launching.local import LocalPool, worker_count
@@ -47,13 +47,15 @@ class Run:
         """Begin a run, or go on with the one that is there.
 
         Raises:
-            UserError: the folder holds a run of another recipe; the message names what differs.
+            UserError: the folder holds work of another recipe; the message names what differs.
         """
         plan.check(recipe)
         path = Path(folder) / "run.yaml"
         if path.exists():
             there = validate(_read(path)["recipe"], str(path))  # keys newer than it get defaults
-            _require_same(there.identity(), recipe.identity(), path)
+            recipe_changes.require_possible(Path(folder), there, recipe)
+            if there.identity() != recipe.identity():
+                atomic.write_text(path, _run_yaml(recipe))
         else:
             if Path(folder).exists() and any(Path(folder).iterdir()):
                 raise UserError(f"{folder}: not empty and not a run; give another --out")
@@ -208,23 +210,3 @@ def _read(path: Path) -> dict[str, Any]:
         return {"recipe": value["recipe"]}
     except (yaml.YAMLError, KeyError, TypeError, UnicodeDecodeError):
         raise UserError(f"{path}: damaged; give another --out or restore it") from None
-
-
-def _require_same(there: dict[str, Any], here: dict[str, Any], path: Path) -> None:
-    differing = sorted(_differences(there, here))
-    if differing:
-        raise UserError(
-            f"{path}: made by another recipe (differs in {', '.join(differing[:5])}); "
-            "give another --out, or the recipe it was made by"
-        )
-
-
-def _differences(there: Any, here: Any, key: str = "") -> list[str]:
-    """Dotted keys whose values differ; `launching` changes no result and does not count."""
-    if isinstance(there, dict) and isinstance(here, dict):
-        keys = (there.keys() | here.keys()) - ({"launching"} if not key else set())
-        found: list[str] = []
-        for k in keys:
-            found += _differences(there.get(k), here.get(k), f"{key}.{k}" if key else k)
-        return found
-    return [] if there == here else [key]

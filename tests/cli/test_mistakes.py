@@ -131,8 +131,8 @@ def test_another_recipe(xelm: Xelm, recipe: Path, tmp_path: Path) -> None:
 
     Run.create(load(recipe), tmp_path / "out")
     before = (tmp_path / "out" / "run.yaml").read_bytes()
-    error = xelm("run", recipe, "--set", "training.tokens=7", *_out(tmp_path))
-    assert "another recipe (differs in training.tokens)" in error
+    error = xelm("run", recipe, "--set", "corpus.context=64", *_out(tmp_path))
+    assert "another recipe (differs in corpus.context)" in error
     assert (tmp_path / "out" / "run.yaml").read_bytes() == before
 
 
