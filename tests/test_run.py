@@ -139,15 +139,15 @@ def test_another_recipe_is_refused(finished: Path) -> None:
         Run.create(other, finished)
 
 
-def test_a_run_made_before_a_setting_existed_goes_on(
-    finished: Path, tmp_path: Path, recipe: Recipe
-) -> None:
+def test_a_run_made_before_a_setting_existed_goes_on(tmp_path: Path, recipe: Recipe) -> None:
     import yaml
 
-    value = yaml.safe_load((finished / "run.yaml").read_text())
+    Run.create(recipe, tmp_path / "run")
+    path = tmp_path / "run" / "run.yaml"
+    value = yaml.safe_load(path.read_text())
     del value["recipe"]["rounds"]
-    (tmp_path / "run.yaml").write_text(yaml.safe_dump(value))
-    Run.create(recipe, tmp_path)
+    path.write_text(yaml.safe_dump(value))
+    Run.create(recipe, tmp_path / "run")
 
 
 def test_a_folder_that_is_no_run_is_left_alone(tmp_path: Path, recipe: Recipe) -> None:
