@@ -1,4 +1,4 @@
-"""The tables of `growth.py`, from what it kept in docs/results/growth.json: heads and rows."""
+"""Tables of growth, heads and rows: of what `growth.py` kept, and of branching in rounds."""
 
 from collections.abc import Mapping, Sequence
 from statistics import fmean
@@ -95,6 +95,31 @@ def recognised(found: Results) -> Table:
             )
     head = ["router and text", *map(language_name, new), "old languages", "old to new experts"]
     return {"head": head, "rows": rows}
+
+
+def rounds(summary: Results, at_once: str = "typology-8", in_rounds: str = "rounds-8") -> Table:
+    """Experts reached in rounds against those that branch at once; `*`: significant."""
+    arms = ["seed", f"{at_once}/own", f"{in_rounds}/own"]
+    figures = [summary["arms"][arm]["bits_per_byte"] for arm in arms]
+    certain = {
+        row["language"]
+        for row in summary["comparisons"]
+        if {row["arm"], row["against"]} == set(arms[1:]) and row["p_adjusted"] < 0.01
+    }
+    rows = []
+    for code in summary["languages"]:
+        row = [each[code] for each in figures]
+        rows.append([language_name(code), *_marked(row), _change(row) + " *" * (code in certain)])
+    means = [fmean(each.values()) for each in figures]
+    rows.append(["**mean**", *_marked(means), f"**{_change(means)}**"])
+    return {
+        "head": ["language", "seed", "at once", "in rounds", "rounds against once"],
+        "rows": rows,
+    }
+
+
+def _change(row: Sequence[float]) -> str:
+    return f"{row[2] / row[1] - 1:+.2%}"
 
 
 TABLES = (parents, arms, forgetting, routed, recognised)
