@@ -160,14 +160,33 @@ def terms(folder: Path | None, out: Path) -> dict[str, Table]:
 
 
 def experts(run: Path | None, out: Path) -> Table:
-    """Bits per byte of the experts that follow from each allocation of a run."""
+    """Bits per byte on dev of the experts that follow from each allocation of a run: every language
+    by the expert that owns it."""
     assert run is not None
-    summary = json.loads((run / "evaluation" / "summary.json").read_text(encoding="utf-8"))
-    arms = {arm: about["bits_per_byte"] for arm, about in summary["arms"].items()}
-    languages = summary["languages"]
-    rows = [[code, *(f"{by[code]:.4f}" for by in arms.values())] for code in languages]
-    means = [np.mean([by[code] for code in languages]) for by in arms.values()]
+    shards = TokenShards(run / "corpus", "dev")
+    arms = {"seed": _bits(shards, dict.fromkeys(shards.languages, run / "models" / "seed"))}
+    for path in sorted((run / "allocations").iterdir()):
+        owner = json.loads((path / "allocation.json").read_text(encoding="utf-8"))["owner"]
+        models = {code: run / "models" / path.name / expert for code, expert in owner.items()}
+        arms[path.name] = _bits(shards, models)
+    rows = [[code, *(f"{by[code]:.4f}" for by in arms.values())] for code in shards.languages]
+    means = [np.mean(list(by.values())) for by in arms.values()]
     return table(["language", *arms], [*rows, ["mean", *(f"{mean:.4f}" for mean in means)]])
+
+
+def _bits(shards: TokenShards, models: dict[str, Path]) -> dict[str, float]:
+    """Language -> bits per byte under its model."""
+    from xelm.models import scoring, seed
+
+    loaded = {folder: seed.load(folder) for folder in set(models.values())}
+    found = {}
+    for code, folder in models.items():
+        documents = [shards.document(code, number) for number in range(shards.count(code))]
+        scored = scoring.token_log_probabilities(
+            loaded[folder], documents, end_of_text=shards.end_of_text, context=shards.context
+        )
+        found[code] = scoring.bits_per_byte(scored, int(shards.bytes(code).sum()))
+    return found
 
 
 STARTS: dict[str, dict[str, Any]] = {

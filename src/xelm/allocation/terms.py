@@ -85,13 +85,13 @@ def token_rows(
     """The documents' token ids one after another without end-of-text, and their offsets [m + 1]."""
     tokens, starts = shards.tokens(documents.language), shards.starts(documents.language)
     indices = documents.indices
-    _forget(tokens)
     if len(indices) and indices[-1] - indices[0] + 1 == len(indices):  # adjacent: one read
         ids = np.asarray(tokens[starts[indices[0]] : starts[indices[-1] + 1]], dtype=np.int32)
     elif len(indices):
         ids = np.concatenate([tokens[starts[i] : starts[i + 1]] for i in indices]).astype(np.int32)
     else:
         ids = np.zeros(0, dtype=np.int32)
+    _forget(tokens)
     lengths = np.asarray(starts[indices + 1] - starts[indices])
     kept = ids != shards.end_of_text
     before = np.concatenate([[0], np.cumsum(kept)])
