@@ -22,7 +22,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import numpy as np
 import torch
 
-from routers_table import table
+from ensemble_tables import routers as table
 from xelm.allocation.embedding import Embedding
 from xelm.allocation.embedding import fit as fit_embedding
 from xelm.allocation.terms import Documents, Words

@@ -1,11 +1,11 @@
 """Does the router find the right expert, without being told the language?
 
-    python benchmarks/routing.py --data FOLDER [--work FOLDER] [--out results.json]
+    python benchmarks/routing.py RUN SENTENCES [--work FOLDER] [--out docs/results/routing.json]
 
-FOLDER holds `pretrain/<lang>.jsonl.zst` (routers are fitted on it, with the tokenizer of the sample
-seed), `heldout/<lang>.jsonl.zst` and `eval/sib200/<lang>.jsonl` (single sentences). One expert a
-language, the hardest case. Beside each kind of router: lingua, restricted to the same languages.
-Fragments are cut at random bytes of held-out text (whole characters, three letters at least).
+RUN is a prepared run: routers are fitted on its train split, with its tokenizer, and asked about
+its held-out documents and fragments of them, cut at random bytes (whole characters, three letters
+at least). SENTENCES holds `<lang>.jsonl` with single sentences (SIB-200). One expert a language,
+the hardest case. Beside each kind of router: lingua, restricted to the same languages.
 """
 
 import argparse
@@ -23,14 +23,16 @@ import torch
 
 from xelm.allocation.settings import AllocationSettings
 from xelm.allocation.stage import allocate
-from xelm.corpus import building, readers, sample
+from xelm.corpus import sample
 from xelm.corpus import tokenizer as tokenizers
+from xelm.corpus.shards import TokenShards
 from xelm.ensemble import fitting
 from xelm.ensemble.routers.build import build
 from xelm.ensemble.routers.data import RouterData
 from xelm.ensemble.routing import Routing
 from xelm.storage import atomic
 
+LANGUAGES = sample.languages()
 FRAGMENTS = (10, 20, 50, 100)
 PER_LANGUAGE = 400
 BARS = {"documents": 0.999, "sentences": 0.995}
@@ -38,34 +40,25 @@ Texts = dict[str, list[tuple[str, str]]]
 Guess = Callable[[Sequence[str]], list[str]]
 
 
-def fit(data: Path, work: Path) -> RouterData:
-    """Routers of an allocation with one expert a language, fitted on the train text."""
-    if not (work / "corpus" / "stats.json").is_file():
-        held = {code: list(sample.documents("dev", [code])) for code in sample.languages()}
-        building.build(
-            {
-                "train": readers.read(
-                    [data / "pretrain" / f"{code}.jsonl.zst" for code in sample.languages()]
-                ),
-                "dev": (document for some in held.values() for document in some),
-                "heldout": sample.documents("heldout"),
-            },
-            tokenizers.load(sample.seed_folder()),
-            work / "corpus",
-        )
+def fit(run: Path, work: Path) -> RouterData:
+    """Routers of an allocation with one expert a language, fitted on the run's train split."""
+    if not (work / "corpus").exists():
+        work.mkdir(parents=True, exist_ok=True)
+        (work / "corpus").symlink_to((run / "corpus").resolve())
     allocate(AllocationSettings(method="language"), work / "corpus", work / "allocations/language")
     about = fitting.read_allocation(work, "language")
     return fitting.fit(work, about, list(about.experts))
 
 
-def texts(data: Path) -> Texts:
-    """kind -> (language, text): documents of 200 bytes or more, sentences, fragments."""
+def texts(run: Path, sentences: Path) -> Texts:
+    """kind -> (language, text): held-out documents of 200 bytes or more, sentences, fragments."""
     found: Texts = {"documents": [], "sentences": []}
     found |= {f"{size} bytes": [] for size in FRAGMENTS}
-    for code in sample.languages():
-        whole = [d.text for d in readers.read([data / "heldout" / f"{code}.jsonl.zst"])]
+    shards = TokenShards(run / "corpus", "heldout")
+    for code in LANGUAGES:
+        whole = list(shards.texts(code))
         found["documents"] += [(code, text) for text in whole if len(text.encode()) >= 200]
-        lines = (data / "eval" / "sib200" / f"{code}.jsonl").read_text(encoding="utf-8")
+        lines = (sentences / f"{code}.jsonl").read_text(encoding="utf-8")
         found["sentences"] += [(code, json.loads(line)["text"]) for line in lines.splitlines()]
         for size in FRAGMENTS:
             cut = fragments(whole, size, random.Random(f"{code} {size}"))
@@ -86,9 +79,9 @@ def fragments(whole: Sequence[str], size: int, rng: random.Random) -> list[str]:
     return found
 
 
-def router(data: RouterData, routing: Routing) -> Guess:
+def router(run: Path, data: RouterData, routing: Routing) -> Guess:
     """The expert of largest weight after the whole text."""
-    tokenizer = tokenizers.load(sample.seed_folder())
+    tokenizer = tokenizers.load(run / "corpus" / "tokenizer")
     made = build(routing, data)
 
     def guess(some: Sequence[str]) -> list[str]:
@@ -105,7 +98,7 @@ def lingua() -> Guess:
     """The library's detector among the same languages."""
     from lingua import IsoCode639_1, LanguageDetectorBuilder
 
-    codes = [getattr(IsoCode639_1, code.upper()) for code in sample.languages()]
+    codes = [getattr(IsoCode639_1, code.upper()) for code in LANGUAGES]
     detector = LanguageDetectorBuilder.from_iso_codes_639_1(*codes).build()
 
     def guess(some: Sequence[str]) -> list[str]:
@@ -119,7 +112,7 @@ def accuracy(guess: Guess, some: list[tuple[str, str]]) -> dict[str, float]:
     """Language -> share that is right; `all` of them together."""
     languages = np.array([language for language, _ in some])
     right = np.array(guess([text for _, text in some])) == languages
-    found = {code: float(right[languages == code].mean()) for code in sample.languages()}
+    found = {code: float(right[languages == code].mean()) for code in LANGUAGES}
     return {"all": float(right.mean()), **found}
 
 
@@ -128,7 +121,7 @@ def table(results: dict[str, dict[str, dict[str, float]]]) -> str:
     lines = []
     for kind in next(iter(results.values())):
         lines += [f"\n{kind:12}" + "".join(f"{who:>16}" for who in results)]
-        for code in ["all", *sample.languages()]:
+        for code in ["all", *LANGUAGES]:
             row = "".join(f"{100 * results[who][kind][code]:16.2f}" for who in results)
             lines.append(f"{code:12}{row}")
     return "\n".join(lines)
@@ -156,18 +149,19 @@ def _says(good: bool) -> str:
 def main() -> None:
     """Fit, guess, print, keep."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("sentences", type=Path)
     parser.add_argument("--work", type=Path, default=Path("runs/routing"))
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    data = fit(asked.data, asked.work)
+    data = fit(asked.run, asked.work)
     guesses: dict[str, Guess] = {
-        "unigram": router(data, Routing(kind="unigram")),
-        "tfidf": router(data, Routing(kind="tfidf")),
+        "unigram": router(asked.run, data, Routing(kind="unigram")),
+        "tfidf": router(asked.run, data, Routing(kind="tfidf")),
         "lingua": lingua(),
     }
-    found = texts(asked.data)
+    found = texts(asked.run, asked.sentences)
     results = {
         who: {kind: accuracy(guess, some) for kind, some in found.items()}
         for who, guess in guesses.items()

@@ -46,8 +46,8 @@ def test_counts_and_centroid_against_plain_sums(
     documents = [shards.document("pl", n) for n in range(shards.count("pl"))]
     rows = np.stack([np.bincount(ids, minlength=400) for ids in documents])
     ends = len(documents)  # an end-of-text a document counts in the stream and says nothing
-    assert made.counts[0].sum() == rows.sum() + ends
-    np.testing.assert_array_equal(made.counts[0][1:], rows.sum(0)[1:])
+    cut = made.counts[0][1:] - rows.sum(0)[1:]  # of the same text cut anywhere
+    assert (cut >= 0).all() and cut.sum() == pytest.approx((rows.sum() + ends) / 3, rel=0.1)
     embedded = data.embed(rows)
     known = np.linalg.norm(embedded, axis=1) > 0
     assert made.centroid is not None

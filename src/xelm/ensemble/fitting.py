@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from xelm.corpus import tokenizer as tokenizers
 from xelm.corpus.shards import TokenShards
 from xelm.corpus.share import Share
+from xelm.ensemble.cut_text import with_cut_text
 from xelm.ensemble.routers.abstaining import learn_bound
 from xelm.ensemble.routers.build import abstaining, build
 from xelm.ensemble.routers.columns import Column
@@ -60,7 +61,7 @@ def fit(run: Path, allocation: Allocation, experts: Sequence[str]) -> RouterData
     tokens = {name: dict(allocation.experts[name]) for name in experts}
     columns = choose_columns(tokens)
     counts = [
-        piece_counts(shares[column.expert], shards, str(column.language)) for column in columns
+        column_counts(shares[column.expert], shards, str(column.language)) for column in columns
     ]
     data = RouterData(
         experts=tuple(experts),
@@ -140,6 +141,11 @@ def by_language(tokens: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, 
         for language, n in languages.items():
             turned.setdefault(language, {})[expert] = n
     return turned
+
+
+def column_counts(share: Share, shards: TokenShards, language: str) -> NDArray[np.int64]:
+    """A column of the unigram router: piece counts, of cut text as well (cut_text.py)."""
+    return with_cut_text(piece_counts(share, shards, language), share, shards, language)
 
 
 def piece_counts(share: Share, shards: TokenShards, language: str) -> NDArray[np.int64]:

@@ -93,12 +93,13 @@ def fit(data: RouterData, shards: TokenShards, language: str, dev: TokenShards) 
 
 
 def _fit(data: RouterData, shards: TokenShards, language: str) -> NewColumn:
-    counts = fitting.piece_counts(Share.of(shards, {language: None}), shards, language)
+    share = Share.of(shards, {language: None})
+    counts = fitting.column_counts(share, shards, language)
     if data.tfidf is None:
         return NewColumn(language, counts[None], None, None)
     centroid, unseen = _centroid(data.tfidf, shards, language)
     if data.tfidf.words is None:
-        unseen = _unseen_tokens(data, data.tfidf, counts)
+        unseen = _unseen_tokens(data, data.tfidf, fitting.piece_counts(share, shards, language))
     return NewColumn(language, counts[None], centroid, unseen)
 
 

@@ -1,17 +1,70 @@
-"""The table and the picture of `routers.py`, from what it kept in docs/results/routers.json."""
+"""Tables and the picture of the ensemble, from what ensemble.py, routing.py and routers.py kept."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from xelm.corpus.languages import name as language_name
 from xelm.reporting import plots
 from xelm.reporting.gains import Gain
 
 Results = Mapping[str, Any]
+PARTS = {
+    "router": "router",
+    "exact": "largest difference in log-probability, float32",
+    "generate": "generation, one stream",
+    "batch": "generation, batch",
+    "score": "scoring",
+    "memory": "memory, k = 16",
+}
+_BAR = re.compile(r"(.*) \(bar ([\d.]+)\)")
 
 
-def table(results: Results, allocation: str) -> str:
+def cost(results: Results) -> str:
+    """What ensemble.py measured, and the bar where there is one."""
+    lines = ["| | | measured | bar |", "|---|---|---:|---:|"]
+    for part, title in PARTS.items():
+        for label, value in results.get(part, {}).items():
+            found = _BAR.fullmatch(label)
+            text, bar = found.groups() if found else (label, "")
+            lines.append(f"| {title} | {text} | {_figure(value)} | {bar} |")
+            title = ""
+    return "\n".join(lines)
+
+
+def _figure(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int) or value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.2g}" if value < 0.1 else f"{value:.2f}"
+
+
+def routing(results: Results) -> str:
+    """Share of texts whose expert is first: kinds of text as rows, who guessed as columns."""
+    found = results["accuracy"]
+    lines = ["| text | number | " + " | ".join(found) + " |", "|---|---:|" + "---:|" * len(found)]
+    for kind, number in results["texts"].items():
+        cells = " | ".join(f"{100 * found[who][kind]['all']:.2f}" for who in found)
+        lines.append(f"| {kind} | {number:,} | {cells} |")
+    return "\n".join(lines)
+
+
+def routing_by_language(results: Results, who: str, other: str) -> str:
+    """Languages as rows, kinds of text as columns; the other's figure behind the stroke."""
+    ours, theirs = results["accuracy"][who], results["accuracy"][other]
+    kinds = list(results["texts"])
+    lines = ["| language | " + " | ".join(kinds) + " |", "|---|" + "---:|" * len(kinds)]
+    for code in [code for code in ours[kinds[0]] if code != "all"]:
+        pairs = [(100 * ours[kind][code], 100 * theirs[kind][code]) for kind in kinds]
+        cells = " | ".join(f"{a:.1f} / {b:.1f}" for a, b in pairs)
+        lines.append(f"| {language_name(code)} | {cells} |")
+    return "\n".join(lines)
+
+
+def routers(results: Results, allocation: str) -> str:
     """Routers as rows: the choice made on dev, and held-out bits per byte for every m."""
     about = results["allocations"][allocation]
     rows, k = about["rows"], about["k"]
