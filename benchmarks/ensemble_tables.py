@@ -19,6 +19,7 @@ PARTS = {
     "score": "scoring",
     "memory": "memory, k = 16",
 }
+KINDS = ["documents", "sentences", "100 bytes", "50 bytes", "20 bytes", "10 bytes"]
 _BAR = re.compile(r"(.*) \(bar ([\d.]+)\)")
 
 
@@ -44,9 +45,10 @@ def _figure(value: Any) -> str:
 
 def routing(results: Results) -> str:
     """Share of texts whose expert is first: kinds of text as rows, who guessed as columns."""
-    found = results["accuracy"]
+    found = {who: results["accuracy"][who] for who in ("unigram", "tfidf", "lingua")}
     lines = ["| text | number | " + " | ".join(found) + " |", "|---|---:|" + "---:|" * len(found)]
-    for kind, number in results["texts"].items():
+    for kind in KINDS:
+        number = results["texts"][kind]
         cells = " | ".join(f"{100 * found[who][kind]['all']:.2f}" for who in found)
         lines.append(f"| {kind} | {number:,} | {cells} |")
     return "\n".join(lines)
@@ -55,7 +57,7 @@ def routing(results: Results) -> str:
 def routing_by_language(results: Results, who: str, other: str) -> str:
     """Languages as rows, kinds of text as columns; the other's figure behind the stroke."""
     ours, theirs = results["accuracy"][who], results["accuracy"][other]
-    kinds = list(results["texts"])
+    kinds = KINDS
     lines = ["| language | " + " | ".join(kinds) + " |", "|---|" + "---:|" * len(kinds)]
     for code in [code for code in ours[kinds[0]] if code != "all"]:
         pairs = [(100 * ours[kind][code], 100 * theirs[kind][code]) for kind in kinds]

@@ -15,6 +15,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+import ensemble_tables
 import headline_tables
 from xelm.corpus.languages import name as language_name
 from xelm.reporting import plots
@@ -114,6 +115,11 @@ TABLES: dict[str, Callable[[], str]] = {
     "sixteen-forgetting": lambda: headline_tables.forgetting(_read("sixteen-languages")),
     "sixteen-sweep": lambda: sweep_table(_read("sixteen-languages-sweep")),
     "sixteen-seeds": lambda: headline_tables.dependence(_series("seed"), "tokens of the seed"),
+    "ensemble": lambda: ensemble_tables.cost(_read("ensemble")),
+    "routing": lambda: ensemble_tables.routing(_read("routing")),
+    "routing-languages": lambda: ensemble_tables.routing_by_language(
+        _read("routing"), "unigram", "lingua"
+    ),
     "sixteen-budgets": lambda: headline_tables.dependence(_series("budget"), "tokens an arm"),
 }
 
