@@ -185,6 +185,14 @@ def _link_out(bundle: Path) -> Path:
     return path
 
 
+def _link_a_folder_out(bundle: Path) -> Path:
+    path = next(bundle.glob("experts/hi-*"))
+    outside = bundle.parent / "outside"
+    shutil.move(path, outside)
+    path.symlink_to(outside, target_is_directory=True)
+    return path
+
+
 def _pickle(bundle: Path) -> Path:
     path = next(bundle.glob("experts/hi-*")) / "pytorch_model.bin"
     path.write_bytes(b"\x80\x04.")
@@ -203,6 +211,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], Path], str]] = {
     "changed": (_flip_a_bit, "changed"),
     "other tokenizer": (_other_tokenizer, "not the tokenizer"),
     "link out": (_link_out, "symbolic link out"),
+    "folder linked out": (_link_a_folder_out, "symbolic link out"),
     "pickle": (_pickle, "not listed"),
     "damaged router": (_damaged_router, "truncated"),
     "newer format": (

@@ -125,10 +125,20 @@ def test_generation_equals_steps_by_hand(bundle: Path, encode: Any, texts: Any) 
 @pytest.mark.parametrize("top_m", [1, 2])
 def test_beams_that_diverge_in_experts(bundle: Path, encode: Any, texts: Any, top_m: int) -> None:
     model = XelmForCausalLM.from_pretrained(bundle, top_m=top_m, dtype=torch.float64)
-    ids, mask = padded(encode([texts["de"][2][:12], texts["tr"][3][:30]]))
-    settings = {"num_beams": 4, "max_new_tokens": 20, "do_sample": False, "eos_token_id": None}
+    ids, mask = padded(encode([texts["de"][2][:3], texts["tr"][3][:30]]))
+    beams = 4
+    diverged = 0
+
+    def count(module: Any, inputs: Any, output: Any) -> None:
+        nonlocal diverged
+        first = module.expert_weights[:, -1].argmax(-1)
+        diverged += len(first) == 2 * beams and len(set(first[:beams].tolist())) > 1
+
+    model.register_forward_hook(count)
+    settings = {"num_beams": beams, "max_new_tokens": 20, "do_sample": False, "eos_token_id": None}
     with torch.no_grad():
         cached = model.generate(ids, attention_mask=mask, **settings)
+        assert diverged, "all beams of a text asked the same expert"
         whole = model.generate(ids, attention_mask=mask, use_cache=False, **settings)
     assert torch.equal(cached, whole)
 
