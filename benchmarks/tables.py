@@ -17,6 +17,7 @@ from typing import Any
 
 import ensemble_tables
 import headline_tables
+import trainer_tables
 from xelm.corpus.languages import name as language_name
 from xelm.reporting import plots
 
@@ -108,6 +109,9 @@ TABLES: dict[str, Callable[[], str]] = {
         f"allocation-{part}": lambda part=part: plain_table(_read("allocation")[part])
         for part in ALLOCATION.split()
     },
+    "training-bars": lambda: trainer_tables.bars(_read("training")),
+    "training-sides": lambda: trainer_tables.sides(_read("training")),
+    "preserve": lambda: trainer_tables.preserve(_read("preserve")),
     "six": lambda: arms_table(_read("six-languages"), SIX),
     "sixteen": lambda: arms_table(_read("sixteen-languages-orders"), SIXTEEN),
     "sixteen-arms": lambda: headline_tables.overview(_read("sixteen-languages")),
