@@ -68,19 +68,33 @@ def document_weights(
     Row 0 is the prior, row t what the router says of tokens 0..t-1: no weight has seen the token
     it scores. A posterior router needs `log_probabilities` [k, n] instead of the ids.
     """
+    return weights_of_sums(router, document_sums(router, ids, log_probabilities))
+
+
+def document_sums(
+    router: "Router", ids: ArrayLike, log_probabilities: ArrayLike | None = None
+) -> "torch.Tensor":
+    """What a router knows after each of a document's tokens, float64 [n, d]; no setting of how it
+    decides plays a part in it."""
     import torch
 
     if not np.size(ids):
-        return np.zeros((0, len(router.experts)))
+        return router.prior.new_zeros((0, router.width))
     if router.needs_likelihood:
         assert log_probabilities is not None, "a posterior router needs log-probabilities"
         logs_btk = torch.as_tensor(np.asarray(log_probabilities)).double().T[None]
-        after = router.step_likelihood(router.start(1), logs_btk)[0][0]  # type: ignore[operator]
-    else:
-        ids_bt = torch.as_tensor(np.asarray(ids).astype(np.int64))[None]
-        after = router.weights(ids_bt.to(router.prior.device))[0].cpu()
-    before = torch.cat([router.prior.cpu()[None], after[:-1]])
-    weights: NDArray[np.float64] = before[: after.shape[0]].numpy()
+        read: torch.Tensor = router.read_likelihood(router.start(1), logs_btk)[0][0]  # type: ignore[operator]
+        return read
+    ids_bt = torch.as_tensor(np.asarray(ids).astype(np.int64))[None]
+    return router.read(router.start(1), ids_bt.to(router.prior.device))[0][0]
+
+
+def weights_of_sums(router: "Router", sums_nd: "torch.Tensor") -> NDArray[np.float64]:
+    """`document_weights` from `document_sums`."""
+    import torch
+
+    before = torch.cat([router.prior[None], router.decide(sums_nd[:-1])])
+    weights: NDArray[np.float64] = before[: len(sums_nd)].cpu().numpy()
     return weights
 
 

@@ -21,6 +21,8 @@ from xelm.evaluation.settings import EvaluationSettings
 from xelm.evaluation.text import Documents, documents
 
 if TYPE_CHECKING:
+    import torch
+
     from xelm.ensemble.routers.base import Router
     from xelm.ensemble.routers.data import RouterData
 
@@ -110,11 +112,16 @@ def measure(
     """Bits per byte by language under each choice, on the routed documents of a split."""
     found: list[dict[str, float]] = [{} for _ in choices]
     known = TokenShards(contest.run / "corpus", split).languages
+    routers = {one: router_of(data, one) for one in {replace(c, top_m=None) for c in choices}}
     for language in [code for code in known if code in contest.languages]:
         reading = read(contest, allocation, data.experts, split, language)
+        sums: dict[str, list[torch.Tensor]] = {}
         for number, choice in enumerate(choices):
+            router = routers[replace(choice, top_m=None)]
+            if choice.kind not in sums:
+                sums[choice.kind] = sums_of(router, reading)
             if number == 0 or replace(choices[number - 1], top_m=choice.top_m) != choice:
-                weights = weights_of(router_of(data, choice), reading)
+                weights = weights_from(router, sums[choice.kind])
             bits = mixed_bits(reading, weights, choice.top_m).sum()
             found[number][language] = float(bits / reading.documents.bytes.sum())
     return found
@@ -144,15 +151,26 @@ def router_of(data: "RouterData", choice: Choice) -> "Router":
 
 def weights_of(router: "Router", reading: Reading) -> NDArray[np.float64]:
     """Weights of each token [tokens, k], from what stands before it in its document."""
-    from xelm.ensemble.mixing import document_weights
+    return weights_from(router, sums_of(router, reading))
+
+
+def sums_of(router: "Router", reading: Reading) -> "list[torch.Tensor]":
+    """What routers of one kind know after each token of each document [n, d]."""
+    from xelm.ensemble.mixing import document_sums
 
     borders = np.cumsum(reading.documents.tokens)[:-1]
-    parts = [
-        document_weights(router, ids, logs if router.needs_likelihood else None)
+    return [
+        document_sums(router, ids, logs)
         for ids, logs in zip(reading.ids, np.split(reading.logs, borders, axis=1), strict=True)
-        if len(ids)
     ]
-    return np.concatenate([np.zeros((0, len(reading.logs))), *parts])
+
+
+def weights_from(router: "Router", sums: "Sequence[torch.Tensor]") -> NDArray[np.float64]:
+    """Weights of each token [tokens, k] from `sums_of`."""
+    from xelm.ensemble.mixing import weights_of_sums
+
+    parts = [weights_of_sums(router, each) for each in sums]
+    return np.concatenate([np.zeros((0, len(router.experts))), *parts])
 
 
 def mixed_bits(reading: Reading, weights: NDArray[np.float64], top_m: int | None) -> Bits:

@@ -65,12 +65,12 @@ class Router(torch.nn.Module):
         """The state of `batch` empty prefixes."""
         return State(self.prior.new_zeros((batch, self.width)))
 
-    def step(
+    def read(
         self, state: State, ids_bt: torch.Tensor, mask_bt: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, State]:
-        """Weights [b, t, k] after each of the new tokens, and the state after the last.
+        """Sums [b, t, d] after each of the new tokens, and the state after the last.
 
-        Tokens whose mask is 0 (padding) add nothing: weights there are those of the token before.
+        Tokens whose mask is 0 (padding) add nothing: sums there are those of the token before.
         """
         terms = self.terms(ids_bt)
         if mask_bt is not None:
@@ -79,7 +79,14 @@ class Router(torch.nn.Module):
             sums = state.sums[:, None] + terms
         else:
             sums = terms.cumsum(1) + state.sums[:, None]
-        return self.decide(sums), State(sums[:, -1])
+        return sums, State(sums[:, -1])
+
+    def step(
+        self, state: State, ids_bt: torch.Tensor, mask_bt: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, State]:
+        """Weights [b, t, k] after each of the new tokens, and the state after the last."""
+        sums, state = self.read(state, ids_bt, mask_bt)
+        return self.decide(sums), state
 
     def weights(self, ids_bt: torch.Tensor, mask_bt: torch.Tensor | None = None) -> torch.Tensor:
         """Weights [b, t, k] float64 after every prefix ids[:, :t+1]."""

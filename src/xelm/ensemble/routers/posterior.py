@@ -37,13 +37,18 @@ class Posterior(Router):
         """Softmax of log prior plus log-likelihood over T."""
         return torch.softmax(self.prior.log() + sums / self.temperature, dim=-1)
 
-    def step_likelihood(self, state: State, logs_btk: torch.Tensor) -> tuple[torch.Tensor, State]:
-        """As `step`, from log p(token | before) of the new tokens under each expert [b, t, k]."""
+    def read_likelihood(self, state: State, logs_btk: torch.Tensor) -> tuple[torch.Tensor, State]:
+        """As `read`, from log p(token | before) of the new tokens under each expert [b, t, k]."""
         sums = state.sums[:, None] + logs_btk.double().cumsum(1)
-        return self.decide(sums), State(sums[:, -1])
+        return sums, State(sums[:, -1])
 
-    def step(
+    def step_likelihood(self, state: State, logs_btk: torch.Tensor) -> tuple[torch.Tensor, State]:
+        """As `step`, from the same."""
+        sums, state = self.read_likelihood(state, logs_btk)
+        return self.decide(sums), state
+
+    def read(
         self, state: State, ids_bt: torch.Tensor, mask_bt: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, State]:
         """Not from ids alone: asserts."""
-        raise AssertionError("a posterior router reads log-probabilities: step_likelihood")
+        raise AssertionError("a posterior router reads log-probabilities: read_likelihood")

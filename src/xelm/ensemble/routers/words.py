@@ -56,7 +56,7 @@ class WordTfidf(Tfidf):
         """No words yet."""
         return State(self.prior.new_zeros((batch, self.width)), [b""] * batch)
 
-    def step(
+    def read(
         self, state: State, ids_bt: torch.Tensor, mask_bt: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, State]:
         """As in the base; ids are read on the CPU."""
@@ -73,8 +73,8 @@ class WordTfidf(Tfidf):
                 sums[row, column] = settled[row] + self._sum(end)
             ends.append(end)
         device = self.prior.device
-        weights = self.decide(torch.from_numpy(sums).to(device))
-        return weights, State(torch.from_numpy(settled).to(device), ends)
+        after = State(torch.from_numpy(settled).to(device), ends)
+        return torch.from_numpy(sums).to(device), after
 
     def _push(self, settled: NDArray[np.float64], end: bytes) -> bytes:
         """Add the words before the last break to `settled`; returns what is left."""
