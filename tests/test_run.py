@@ -186,3 +186,25 @@ def test_a_run_takes_changes_that_touch_nothing_it_began(finished: Path, tmp_pat
     value["corpus"]["context"] = 64
     with pytest.raises(UserError, match=r"differs in corpus.context\)"):
         Run.create(validate(value, "small.yaml"), run)
+
+
+def test_teams_without_any_expert_do_not_hold_up_the_others(finished: Path, tmp_path: Path) -> None:
+    import shutil
+
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    shutil.rmtree(run / "bundles")
+    text = (run / "run.yaml").read_text()
+    (run / "run.yaml").write_text(
+        text.replace("allocations:\n", "allocations:\n    other: {method: language}\n", 1)
+    )
+    said: list[str] = []
+    again = Run.open(run, said.append)
+    again.allocate()
+    again.assemble()
+    assert (run / "bundles" / "typology-2" / "xelm.json").is_file()
+    assert not (run / "bundles" / "other").exists()
+    assert any("models/other: no expert is finished" in line for line in said)
+    shutil.rmtree(run / "models" / "typology-2")
+    with pytest.raises(UserError, match="no expert is finished"):
+        Run.open(run, said.append).assemble()

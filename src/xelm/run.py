@@ -118,11 +118,22 @@ class Run:
         self._run_tasks("train", plan.tasks(self.folder, plan.select(jobs, names)))
 
     def assemble(self) -> None:
-        """Bundles of the experts that are there: `bundles/<allocation>/`."""
-        from xelm.ensemble.bundle import assemble
+        """Bundles of the experts that are there: `bundles/<allocation>/`.
 
-        for name in self.recipe.allocations:
-            assemble(self.folder, name, self.folder / "bundles" / name)
+        Raises:
+            UserError: no expert of any allocation is finished.
+        """
+        from xelm.ensemble.bundle import NothingFinished, assemble
+
+        names, missing = list(self.recipe.allocations), []
+        for name in names:
+            try:
+                assemble(self.folder, name, self.folder / "bundles" / name)
+            except NothingFinished as none:
+                missing.append(none)
+                self.say(str(none))
+        if names and len(missing) == len(names):
+            raise missing[0]
 
     def evaluate(self) -> None:
         """Bits per byte of every arm -> `evaluation/summary.json`."""

@@ -73,6 +73,10 @@ class Part:
     parent: str | None = "seed"
 
 
+class NothingFinished(UserError):
+    """An allocation of which no expert came home yet."""
+
+
 def assemble(run: Path, allocation: str, out: Path) -> Manifest:
     """The `assemble` stage: a bundle of the experts of `allocation` that are finished.
 
@@ -90,7 +94,7 @@ def assemble(run: Path, allocation: str, out: Path) -> Manifest:
         if (run / "models" / allocation / name / contents.MANIFEST).is_file()
     ]
     if not parts:
-        raise UserError(
+        raise NothingFinished(
             f"{run / 'models' / allocation}: no expert is finished; run `xelm train {run}` first"
         )
     if (out / NAME).is_file():
