@@ -109,12 +109,27 @@ def fit(
 
 
 def _counts(shards: TokenShards, terms: Terms, sample: Sequence[Documents]) -> "csr_matrix":
-    from scipy.sparse import vstack
-
     parts = [
         terms.counts(shards, part) for documents in sample for part in chunked(shards, documents)
     ]
-    return vstack(parts, format="csr")
+    return _stacked(parts, terms.size)
+
+
+def _stacked(parts: "list[csr_matrix]", width: int) -> "csr_matrix":
+    """The rows of all parts in order; empties the list, so that nothing is held twice for long."""
+    from scipy.sparse import csr_matrix
+
+    lengths = np.concatenate([np.diff(part.indptr) for part in parts])
+    size = int(lengths.sum(dtype=np.int64))
+    data, indices = np.empty(size, np.float32), np.empty(size, np.int32)
+    place = 0
+    while parts:
+        part = parts.pop(0)
+        here = slice(place, place + part.nnz)
+        data[here], indices[here] = part.data, part.indices
+        place = here.stop
+    offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+    return csr_matrix((data, indices, offsets), shape=(len(lengths), width))
 
 
 def smooth_idf(counts: "csr_matrix") -> Float64:
@@ -124,16 +139,15 @@ def smooth_idf(counts: "csr_matrix") -> Float64:
 
 
 def _right_vectors(counts: "csr_matrix", idf: Float64, dims: int, seed: int) -> Float32:
-    """Right singular vectors [terms, dims] of the normalised TF-IDF rows; fewer columns than
-    `dims` where the sample has fewer documents or terms."""
-    from scipy.sparse import diags
+    """Right singular vectors [terms, dims] of the normalised TF-IDF rows, which replace the counts;
+    fewer columns than `dims` where the sample has fewer documents or terms."""
     from sklearn.preprocessing import normalize
     from sklearn.utils.extmath import randomized_svd
 
-    weighted = normalize(counts @ diags(idf.astype(np.float32)), copy=False)
+    counts.data *= idf.astype(np.float32)[counts.indices]
     _, _, right = randomized_svd(
-        weighted,
-        n_components=min(dims, *weighted.shape),
+        normalize(counts, copy=False),
+        n_components=min(dims, *counts.shape),
         n_oversamples=OVERSAMPLING,
         n_iter=POWER_ITERATIONS,
         random_state=seed,
