@@ -74,8 +74,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--languages", nargs="+", default=list(LANGUAGES))
     parser.add_argument("--tokens", type=int, default=300_000, help="of each expert, kin included")
     parser.add_argument("--probe", type=int, default=20_000, help="tokens of a probe; 0 for none")
+    parser.add_argument("--replay", type=float, default=0.5, help="for dense; 0 trains none")
     parser.add_argument("--old-bytes", type=int, default=10_000, help="of each old language")
-    parser.add_argument("--heldout-bytes", type=int, default=60_000, help="of each new language")
+    parser.add_argument("--train-bytes", type=int, default=1_000_000, help="of each new language")
     parser.add_argument("--workers", type=int, help="processes to train in; 0 trains in this one")
     parser.add_argument("--set", dest="settings", nargs="*", default=[], help="batch=16 ...")
     return parser.parse_args()
@@ -103,6 +104,7 @@ def request(options: argparse.Namespace, bundle: Path, language: str, **more: An
         run=options.run,
         work=options.out / "work" / bundle.name,
         workers=options.workers,
+        replay=options.replay,
         old_bytes=options.old_bytes,
         settings=overrides(options.settings),
     )
@@ -110,20 +112,27 @@ def request(options: argparse.Namespace, bundle: Path, language: str, **more: An
 
 
 def new_text(options: argparse.Namespace, language: str) -> NewText:
-    """All of the train text, and held-out documents evenly spaced through what there is."""
+    """About as much text of every language as of the smallest one."""
     if options.data == "sample":
         return NewText(language, ["sample"])
-    data, path = Path(options.data), options.out / "heldout" / f"{language}.jsonl"
+    train = _some(options, "pretrain", language, options.train_bytes)
+    return NewText(language, [train], heldout=[_some(options, "heldout", language, 60_000)])
+
+
+def _some(options: argparse.Namespace, part: str, language: str, limit: int) -> str:
+    """A file of documents evenly spaced through what there is, about `limit` bytes of them."""
+    path = options.out / part / f"{language}.jsonl"
     if not path.is_file():
-        every = list(readers.read([data / "heldout" / f"{language}.jsonl.zst"]))
+        every = list(readers.read([Path(options.data) / part / f"{language}.jsonl.zst"]))
         size = sum(len(document.text.encode("utf-8")) for document in every)
-        step = max(1, round(size / options.heldout_bytes))
-        rows = [{"text": d.text, "lang": language, "group": d.group} for d in every[::step]]
-        lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        rows = [
+            {"text": d.text, "lang": language, "group": d.group, "source": d.source}
+            for d in every[:: max(1, round(size / limit))]
+        ]
         path.parent.mkdir(parents=True, exist_ok=True)
+        lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         atomic.write_text(path, "".join(lines))
-    train = str(data / "pretrain" / f"{language}.jsonl.zst")
-    return NewText(language, [train], heldout=[str(path)])
+    return str(path)
 
 
 def one_language(options: argparse.Namespace, language: str) -> dict[str, Any]:
@@ -204,8 +213,8 @@ def together(options: argparse.Namespace, made: dict[str, Any]) -> dict[str, Any
 
 def _train_files(options: argparse.Namespace, language: str) -> list[str]:
     if options.data != "sample":
-        return [str(Path(options.data) / "pretrain" / f"{language}.jsonl.zst")]
-    path = options.out / "heldout" / f"{language}.train.txt"
+        return list(new_text(options, language).train)
+    path = options.out / "pretrain" / f"{language}.txt"
     texts = [document.text for document in sample.documents("train", [language])]
     path.parent.mkdir(parents=True, exist_ok=True)
     atomic.write_text(path, "\n\n".join(texts))

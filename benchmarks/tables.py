@@ -16,6 +16,7 @@ from statistics import fmean
 from typing import Any
 
 import ensemble_tables
+import growth_tables
 import headline_tables
 import trainer_tables
 from xelm.corpus.languages import name as language_name
@@ -112,6 +113,11 @@ TABLES: dict[str, Callable[[], str]] = {
     "training-bars": lambda: trainer_tables.bars(_read("training")),
     "training-sides": lambda: trainer_tables.sides(_read("training")),
     "preserve": lambda: trainer_tables.preserve(_read("preserve")),
+    **{
+        f"growth-{table.__name__}": lambda table=table: plain_table(table(_read("growth")))
+        for table in growth_tables.TABLES
+    },
+    "rounds": lambda: plain_table(growth_tables.rounds(_read("rounds"))),
     "six": lambda: arms_table(_read("six-languages"), SIX),
     "sixteen": lambda: arms_table(_read("sixteen-languages-orders"), SIXTEEN),
     "sixteen-arms": lambda: headline_tables.overview(_read("sixteen-languages")),
