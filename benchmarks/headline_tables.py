@@ -96,7 +96,8 @@ def pictures(main: Summary, seeds: Mapping[int, Summary], budgets: Mapping[int, 
     by_k = [point for k, arm in arms.items() for point in plots.points({k: main}, arm)]
     series = {"by typology": by_k}
     plots.gain_against(series, "experts (k)", RESULTS / "sixteen-languages-k.svg")
-    plots.forgetting(main, "typology-8", RESULTS / "sixteen-languages-forgetting.svg")
+    if "typology-8" in main["matrix"]:
+        plots.forgetting(main, "typology-8", RESULTS / "sixteen-languages-forgetting.svg")
     for name, variable, found in (
         ("seeds", "tokens the seed was trained on", seeds),
         ("budgets", "tokens of every arm", budgets),
