@@ -107,4 +107,4 @@ def picture(results: Results, allocation: str, path: Path) -> None:
             label = f"{row['kind']}{' over ' + row['terms'] if row['terms'] else ''}{power}"
             gain = Gain(100 * (1 - row["heldout"] / own))
             series.setdefault(label, []).append((row["temperature"], gain))
-    plots.gain_against(series, "temperature T, all experts mixed", path, against="own")
+    plots.gain_against(series, "temperature T, all experts mixed", path, against="the owner")

@@ -43,7 +43,7 @@ TEMPERATURES = {
     "posterior": (0.1, 0.5, 1.0, 3.0, 10.0, 30.0),
     "uniform": (1.0,),
 }
-WORDS_FITTED = 8_000  # documents
+WORDS_FITTED = 4_000  # documents
 AVERAGED = 200  # documents of each column
 Row = dict[str, Any]
 

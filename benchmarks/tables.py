@@ -130,6 +130,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "routing-languages": lambda: ensemble_tables.routing_by_language(
         _read("routing"), "unigram", "lingua"
     ),
+    "routers": lambda: ensemble_tables.routers(_read("routers"), "typology-8"),
     "sixteen-budgets": lambda: headline_tables.dependence(_series("budget"), "tokens an arm"),
 }
 
@@ -151,6 +152,7 @@ def main() -> int:
     if not check:
         for path in sorted(RESULTS.glob("*-orders.json")):
             plots.gain_by_language(plots.read(path), path.with_suffix(".svg"))
+        ensemble_tables.picture(_read("routers"), "typology-8", RESULTS / "routers.svg")
         headline_tables.pictures(_read("sixteen-languages"), _series("seed"), _series("budget"))
     return int(check and changed)
 

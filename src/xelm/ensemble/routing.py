@@ -17,7 +17,7 @@ class Routing(BaseModel):
 
     kind: Kind = "unigram"
     temperature: float | None = Field(None, gt=0)
-    """T; None is .05 for tfidf, 1 (Bayes) for unigram and posterior."""
+    """T; None is .1 for tfidf, 1 (Bayes) for unigram and posterior."""
     exponent: Literal[2, 4] = 2
     """Of the distance (tfidf): 2 in the paper, 4 in the released code."""
     smoothing: float = Field(0.5, gt=0)

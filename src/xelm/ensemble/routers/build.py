@@ -15,7 +15,7 @@ from xelm.ensemble.routers.unigram import Unigram, log_probabilities
 from xelm.ensemble.routing import Routing
 from xelm.errors import UserError
 
-_TEMPERATURES = {"tfidf": 0.05, "unigram": 1.0, "posterior": 1.0}
+_TEMPERATURES = {"tfidf": 0.1, "unigram": 1.0, "posterior": 1.0}
 
 
 def build(settings: Routing, data: RouterData) -> Router:

@@ -40,7 +40,7 @@ class Tfidf(Router):
         vectors: torch.Tensor,
         centroids: torch.Tensor,
         *,
-        temperature: float = 0.05,
+        temperature: float = 0.1,
         exponent: int = 2,
     ) -> None:
         owners = column_sums.owners(columns, experts)
