@@ -1,6 +1,6 @@
 """What each way of keeping the seed's ability buys: gain on own languages, forgetting of the rest.
 
-    python benchmarks/preserve.py RUN OUT [--allocation typology-3] [--only METHOD ...]
+    python benchmarks/preserve.py RUN OUT [--allocation typology-3] [--only METHOD ...] [--keep]
 
 Branches the experts of an allocation from the seed of RUN (a finished run; it is only read) under
 every method of `training/preserve/`: the same windows in the same order, each method at the best
@@ -9,7 +9,7 @@ on held-out text: `gain`, the mean over languages of seed minus own expert; `for
 of expert minus seed over all languages that are not the expert's.
 
 Models and scores stay in OUT, so the command goes on where it was stopped, or does one method at a
-time; OUT/preserve.json holds the table once all methods are done. One thread.
+time; OUT/preserve.json holds the table of the methods that are done. One thread.
 """
 
 import argparse
@@ -37,6 +37,7 @@ from xelm.training.loop import train
 from xelm.training.preserve import METHODS
 from xelm.training.settings import ArmSettings
 
+RESULTS = Path(__file__).parents[1] / "docs" / "results" / "preserve.json"
 RATES = (1e-3, 3e-3, 9e-3)
 LORA_TIMES = 10  # its matrices start at nothing: the customary rate is ten times the full model's
 BATCH, WARMUP = 8, 0.05
@@ -151,6 +152,7 @@ def main() -> None:
     parser.add_argument("--allocation", default="typology-3")
     parser.add_argument("--only", nargs="+", choices=list(METHODS), default=list(METHODS))
     parser.add_argument("--tokens", type=int, default=200_000, help="of each expert")
+    parser.add_argument("--keep", action="store_true", help="write docs/results/preserve.json")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     borrow(arguments.run, arguments.out, arguments.allocation)
@@ -160,16 +162,15 @@ def main() -> None:
         atomic.write_json(arguments.out / "rows" / f"{method}.json", row)
         print(method, json.dumps(row, indent=1), flush=True)
     rows = {m: arguments.out / "rows" / f"{m}.json" for m in METHODS}
-    if all(path.exists() for path in rows.values()):
-        table = {
-            "experts": bench.experts,
-            "tokens": arguments.tokens,
-            "batch": BATCH,
-            "seed": bench.score("seed", "heldout", bench.languages),
-            "methods": {method: atomic.read_json(path) for method, path in rows.items()},
-            "made": _made(),
-        }
-        atomic.write_json(arguments.out / "preserve.json", table)
+    table = {
+        "experts": bench.experts,
+        "tokens": arguments.tokens,
+        "batch": BATCH,
+        "seed": bench.score("seed", "heldout", bench.languages),
+        "methods": {m: atomic.read_json(path) for m, path in rows.items() if path.exists()},
+        "made": _made(),
+    }
+    atomic.write_json(RESULTS if arguments.keep else arguments.out / "preserve.json", table)
 
 
 if __name__ == "__main__":

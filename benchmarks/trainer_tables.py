@@ -5,6 +5,7 @@ from typing import Any
 
 Figures = Mapping[str, Any]
 _OPEN = "not yet measured"
+_METHODS = ("none", "freeze-middle", "revert-middle", "l2-to-seed", "lora")
 
 
 def bars(training: Figures) -> str:
@@ -43,7 +44,11 @@ def preserve(found: Figures) -> str:
         "gain kept | forgetting kept |",
         "|---|---:|---:|---:|---:|---:|",
     ]
-    for name, row in found["methods"].items():
+    for name in _METHODS:
+        row = found["methods"].get(name)
+        if row is None:
+            lines.append(f"| {name} | {_OPEN} | | | | |")
+            continue
         kept = " | ".join(f"{row[key] / plain[key]:.0%}" for key in ("gain", "forgetting"))
         lines.append(
             f"| {name} | {row['learning_rate']:g} | {row['gain']:.4f} | {row['forgetting']:.4f} "

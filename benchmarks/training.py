@@ -8,41 +8,40 @@ defaults   against Trainer as it comes
 two-cores  two experts on two cores, and one expert with two threads, against one
 memory     the most bytes per parameter of a whole job at 124M parameters, saving included
 
-Sides take turns in one run and the best of `--rounds` counts; every part measures the peak of bf16
+Sides take turns in one run and the best of `--rounds` counts, each in a process of its own: ours
+with the environment of our workers, its peers as they come. Every part measures the peak of bf16
 matrix products (the best of 1024^3 and 2048^3) anew. Model of the speeds: width 256, 4 layers,
 vocabulary 8192, 16 windows of 256 tokens, one thread a process. `--keep` writes the part's figures
 into docs/results/training.json. On a quiet machine; each part takes less than three minutes once
-the compiler's cache is warm.
+the compiler's cache is warm. ONEDNN_MAX_CPU_ISA=AVX512_CORE_BF16 in the environment shows a machine
+with AMX as one without; such figures are kept under a name of their own.
 """
 
 import argparse
-import gc
 import json
 import multiprocessing
 import os
 import tempfile
-import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from xelm.training.environment import WORKER_ENVIRONMENT
 
-os.environ.update(WORKER_ENVIRONMENT)
+os.environ["OMP_NUM_THREADS"] = "1"  # of every side; the rest of our environment is ours alone
 
 import numpy as np
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, Trainer, TrainingArguments
 
-from xelm.corpus import sample, shards, tokenizer
+import training_memory
 from xelm.models import attention, seed
 from xelm.storage import atomic
-from xelm.training import loop, machine
+from xelm.training import machine
 from xelm.training.engine import Engine
-from xelm.training.job import plan
 from xelm.training.ledger import versions
-from xelm.training.settings import ArmSettings
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results" / "training.json"
 
@@ -86,6 +85,17 @@ def ours() -> Side:
     engine = Engine(config(), CONTEXT, WINDOWS, torch.bfloat16, "cpu", compile=True)
     data = windows()
     return lambda: best_of(lambda: float(engine.step(data, 1e-4)))
+
+
+def peak() -> Side:
+    """Floating-point operations per second of matrix products."""
+
+    def side() -> float:
+        machine.prepare()
+        machine.matmul_peak.cache_clear()
+        return machine.matmul_peak(torch.bfloat16, "cpu")
+
+    return side
 
 
 def bare(implementation: str, autocast: bool) -> Side:
@@ -165,44 +175,84 @@ def trainer(implementation: str | None = None, pure: bool = False, **arguments: 
     return side
 
 
-def loops() -> dict[str, Side]:
+Builder = Callable[[], Side]
+
+
+def loops() -> dict[str, Builder]:
     """nanoGPT's loop in the ways that were fastest."""
-    plain = attention.register()
     return {
-        "bare loop, bf16, plain attention": bare(plain, autocast=False),
-        "bare loop, bf16, sdpa": bare("sdpa", autocast=False),
-        "bare loop, autocast, plain attention": bare(plain, autocast=True),
+        "bare loop, bf16, plain attention": partial(bare, attention.PLAIN, autocast=False),
+        "bare loop, bf16, sdpa": partial(bare, "sdpa", autocast=False),
+        "bare loop, autocast, plain attention": partial(bare, attention.PLAIN, autocast=True),
     }
 
 
-def trainers() -> dict[str, Side]:
+def trainers() -> dict[str, Builder]:
     """Trainer's fastest settings."""
     quick = {"torch_compile": True, "optim": "adamw_torch_fused"}
     return {
-        "Trainer, bf16, compile, fused, sdpa": trainer("sdpa", bf16=True, **quick),
-        "Trainer, bf16, compile, fused, eager": trainer("eager", bf16=True, **quick),
-        "Trainer, pure bf16, compile, fused, eager": trainer("eager", pure=True, **quick),
+        "Trainer, bf16, compile, fused, sdpa": partial(trainer, "sdpa", bf16=True, **quick),
+        "Trainer, bf16, compile, fused, eager": partial(trainer, "eager", bf16=True, **quick),
+        "Trainer, pure bf16, compile, fused, eager": partial(trainer, "eager", pure=True, **quick),
     }
 
 
-def defaults() -> dict[str, Side]:
+def defaults() -> dict[str, Builder]:
     """Trainer as it comes, and with bf16 alone."""
-    return {"Trainer, defaults": trainer(), "Trainer, bf16": trainer(bf16=True)}
+    return {"Trainer, defaults": trainer, "Trainer, bf16": partial(trainer, bf16=True)}
 
 
-def speed(peers: Callable[[], dict[str, Side]], rounds: int) -> dict[str, Any]:
+def _serve(build: Builder, threads: int, start: Any, out: Any) -> None:
+    """In a process of its own: build a side, then run it whenever `start` says so."""
+    torch.set_num_threads(threads)
+    side = build()
+    out.put(None)
+    while start.get():
+        out.put(side())
+
+
+class Remote:
+    """A side in another process; `begin` it, then ask for its `result`."""
+
+    def __init__(self, build: Builder, environment: dict[str, str], threads: int = 1) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._start, self._out = context.Queue(), context.Queue()
+        arguments = (build, threads, self._start, self._out)
+        before = dict(os.environ)
+        os.environ.update(environment)  # must stand before the child imports torch
+        context.Process(target=_serve, args=arguments, daemon=True).start()
+        for name in environment:
+            os.environ.pop(name)
+        os.environ.update(before)
+        self._out.get()
+
+    def begin(self) -> None:
+        self._start.put(True)
+
+    def result(self) -> float:
+        found: float = self._out.get()
+        return found
+
+    def __call__(self) -> float:
+        self.begin()
+        return self.result()
+
+
+def speed(peers: Callable[[], dict[str, Builder]], rounds: int) -> dict[str, Any]:
     """Ours and its peers in turn: tokens per second, share of peak, ratio to each peer."""
-    taken: dict[str, list[float]] = {}
+    sides = {"ours": Remote(ours, WORKER_ENVIRONMENT)}
+    sides |= {name: Remote(build, {}) for name, build in peers().items()}
+    measure_peak = Remote(peak, WORKER_ENVIRONMENT)
+    taken: dict[str, list[float]] = {name: [] for name in sides}
     peaks = []
-    made = {"ours": ours(), **peers()}
     for _ in range(rounds):
-        machine.matmul_peak.cache_clear()
-        peaks.append(machine.matmul_peak(torch.bfloat16, "cpu"))
-        for name, side in made.items():
-            taken.setdefault(name, []).append(side())
+        peaks.append(measure_peak())
+        for name, side in sides.items():
+            taken[name].append(side())
     rates = {name: TOKENS / min(seconds) for name, seconds in taken.items()}
     flops = seed.flops_per_token(LlamaForCausalLM(config()), CONTEXT)
     return {
+        "rounds": rounds,
         "tokens_per_second": rates,
         "matmul_peak": max(peaks),
         "flops_per_token": flops,
@@ -211,39 +261,34 @@ def speed(peers: Callable[[], dict[str, Side]], rounds: int) -> dict[str, Any]:
     }
 
 
-def _worker(threads: int, seconds: float, ready: Any, start: Any, out: Any) -> None:
-    """Train for `seconds` whenever `start` says so; tokens per second of each time to `out`."""
-    torch.set_num_threads(threads)
+def steadily(seconds: float) -> Side:
+    """Our engine for some seconds on end: tokens per second."""
     engine = Engine(config(), CONTEXT, WINDOWS, torch.bfloat16, "cpu", compile=True)
     data = windows()
-    for _ in range(3):
-        engine.step(data, 1e-4)
-    ready.put(True)
-    while start.get():
+
+    def side() -> float:
         begun, steps = time.perf_counter(), 0
         while time.perf_counter() - begun < seconds:
             float(engine.step(data, 1e-4))
             steps += 1
-        out.put(steps * TOKENS / (time.perf_counter() - begun))
+        return steps * TOKENS / (time.perf_counter() - begun)
+
+    for _ in range(3):
+        engine.step(data, 1e-4)
+    return side
 
 
 def two_cores(rounds: int, seconds: float = 8.0) -> dict[str, Any]:
     """Two processes of one thread each, one of them, and one process of two threads, in turn."""
-    context = multiprocessing.get_context("spawn")
-    ready, out = context.Queue(), context.Queue()
-    starts = []
-    for threads in (1, 1, 2):
-        starts.append(context.Queue())
-        arguments = (threads, seconds, ready, starts[-1], out)
-        context.Process(target=_worker, args=arguments, daemon=True).start()
-        ready.get()
-    sides = {"one": starts[:1], "two": starts[:2], "one of two threads": starts[2:]}
+    build = partial(steadily, seconds)
+    made = [Remote(build, WORKER_ENVIRONMENT, threads) for threads in (1, 1, 2)]
+    sides = {"one": made[:1], "two": made[:2], "one of two threads": made[2:]}
     rates: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(rounds):
         for name, chosen in sides.items():
-            for start in chosen:
-                start.put(True)
-            rates[name].append(sum(out.get() for _ in chosen))
+            for remote in chosen:
+                remote.begin()
+            rates[name].append(sum(remote.result() for remote in chosen))
     best = {name: max(found) for name, found in rates.items()}
     return {
         "tokens_per_second": rates,
@@ -252,93 +297,12 @@ def two_cores(rounds: int, seconds: float = 8.0) -> dict[str, Any]:
     }
 
 
-class Peak:
-    """The most anonymous memory (mapped files aside) of this process, by sampling."""
-
-    def __init__(self) -> None:
-        self.bytes = 0
-        threading.Thread(target=self._watch, daemon=True).start()
-
-    def _watch(self) -> None:
-        while True:
-            self.bytes = max(self.bytes, self.now())
-            time.sleep(0.005)
-
-    @staticmethod
-    def now() -> int:
-        lines = Path("/proc/self/status").read_text().splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon"))
-
-
-BIG = LlamaConfig(
-    vocab_size=8192,
-    hidden_size=1024,
-    num_hidden_layers=9,
-    num_attention_heads=16,
-    num_key_value_heads=16,
-    intermediate_size=2816,
-    max_position_embeddings=CONTEXT,
-    tie_word_embeddings=True,
-)
-
-
-def big_run(run: Path) -> str:
-    """A run folder with the sample reader and a fresh model of 124M parameters; its job's name."""
-    pieces = tokenizer.load(sample.seed_folder())
-    texts = {"train": sample.documents("train", ["en", "sw"])}
-    shards.build(texts, pieces, run / "corpus", workers=1, context=CONTEXT)
-    big = LlamaConfig(**BIG.to_dict() | {"vocab_size": len(pieces)})
-    seed.save(LlamaForCausalLM(big).to(torch.bfloat16), pieces, run / "models/seed", {})
-    settings = ArmSettings(batch=2, micro_batch=1, checkpoint_seconds=0, compile=False)
-    job = plan("dense", tokens=6 * CONTEXT, context=CONTEXT, settings=settings)
-    job.save(run)
-    return job.name
-
-
-def activation_bytes() -> int:
-    """What autograd keeps of one micro-batch of the big model, parameters aside."""
-    engine = Engine(BIG, CONTEXT, 1, torch.bfloat16, "cpu")
-    own = {p.untyped_storage().data_ptr() for p in engine.model.parameters()}
-    kept: dict[int, int] = {}
-
-    def note(tensor: torch.Tensor) -> torch.Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in own:
-            kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    ids = torch.zeros(1, CONTEXT, dtype=torch.int64)
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        engine._loss(ids, ids, torch.tensor(1.0)).backward()
-    return sum(kept.values())
-
-
-def memory() -> dict[str, Any]:
-    """A whole job in this process, from loading the seed to the finished model."""
-    activations = activation_bytes()  # and libraries are warm now
-    with tempfile.TemporaryDirectory() as folder:
-        name = big_run(Path(folder))
-        gc.collect()
-        machine.trim()
-        peak, before = Peak(), Peak.now()
-        loop.train(Path(folder), name)
-        ledger = json.loads((Path(folder) / "models" / name / "ledger.json").read_text())
-    count = ledger["parameters"]
-    return {
-        "parameters": count,
-        "peak_bytes": peak.bytes - before,
-        "activation_bytes": activations,
-        "bytes_per_parameter": (peak.bytes - before) / count,
-        "bytes_per_parameter_without_activations": (peak.bytes - before - activations) / count,
-    }
-
-
 PARTS: dict[str, Callable[[int], dict[str, Any]]] = {
     "loops": lambda rounds: speed(loops, rounds),
     "trainer": lambda rounds: speed(trainers, rounds),
     "defaults": lambda rounds: speed(defaults, rounds),
     "two-cores": two_cores,
-    "memory": lambda rounds: memory(),
+    "memory": lambda rounds: training_memory.memory(),
 }
 
 
@@ -351,15 +315,17 @@ def main() -> None:
     parser.add_argument("--keep", action="store_true", help="write docs/results/training.json")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    isa = os.environ.get("ONEDNN_MAX_CPU_ISA")
     figures = PARTS[arguments.part](arguments.rounds) | {
-        "hardware": machine.hardware("cpu"),
+        "hardware": machine.hardware("cpu") | ({"isa": isa} if isa else {}),
         "versions": versions(),
         "date": time.strftime("%Y-%m-%d"),
     }
     print(json.dumps(figures, indent=1))
     if arguments.keep:
         known = atomic.read_json(RESULTS) if RESULTS.exists() else {}
-        atomic.write_json(RESULTS, known | {arguments.part: figures})
+        name = arguments.part if isa is None else f"{arguments.part}-{isa.lower()}"
+        atomic.write_json(RESULTS, known | {name: figures})
 
 
 if __name__ == "__main__":

@@ -1,0 +1,106 @@
+"""The memory of a whole job at 124M parameters, for `python benchmarks/training.py memory`.
+
+Counted is the process's own memory, by sampling: files that are mapped (the corpus) are the
+kernel's to drop. Activations are what autograd keeps of one micro-batch, by its own account.
+"""
+
+import gc
+import json
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from xelm.corpus import sample, shards, tokenizer
+from xelm.models import seed
+from xelm.training import loop, machine
+from xelm.training.engine import Engine
+from xelm.training.job import plan
+from xelm.training.settings import ArmSettings
+
+CONTEXT = 256
+
+
+class Peak:
+    """The most anonymous memory (mapped files aside) of this process, by sampling."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def _watch(self) -> None:
+        while True:
+            self.bytes = max(self.bytes, self.now())
+            time.sleep(0.005)
+
+    @staticmethod
+    def now() -> int:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon"))
+
+
+BIG = LlamaConfig(
+    vocab_size=8192,
+    hidden_size=1024,
+    num_hidden_layers=9,
+    num_attention_heads=16,
+    num_key_value_heads=16,
+    intermediate_size=2816,
+    max_position_embeddings=CONTEXT,
+    tie_word_embeddings=True,
+)
+
+
+def big_run(run: Path) -> str:
+    """A run folder with the sample reader and a fresh model of 124M parameters; its job's name."""
+    pieces = tokenizer.load(sample.seed_folder())
+    texts = {"train": sample.documents("train", ["en", "sw"])}
+    shards.build(texts, pieces, run / "corpus", workers=1, context=CONTEXT)
+    big = LlamaConfig(**BIG.to_dict() | {"vocab_size": len(pieces)})
+    seed.save(LlamaForCausalLM(big).to(torch.bfloat16), pieces, run / "models/seed", {})
+    settings = ArmSettings(batch=2, micro_batch=1, checkpoint_seconds=0, compile=False)
+    job = plan("dense", tokens=6 * CONTEXT, context=CONTEXT, settings=settings)
+    job.save(run)
+    return job.name
+
+
+def activation_bytes() -> int:
+    """What autograd keeps of one micro-batch of the big model, parameters aside."""
+    engine = Engine(BIG, CONTEXT, 1, torch.bfloat16, "cpu")
+    own = {p.untyped_storage().data_ptr() for p in engine.model.parameters()}
+    kept: dict[int, int] = {}
+
+    def note(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    ids = torch.zeros(1, CONTEXT, dtype=torch.int64)
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        engine._loss(ids, ids, torch.tensor(1.0)).backward()
+    return sum(kept.values())
+
+
+def memory() -> dict[str, Any]:
+    """A whole job in this process, from loading the seed to the finished model."""
+    activations = activation_bytes()  # and libraries are warm now
+    with tempfile.TemporaryDirectory() as folder:
+        name = big_run(Path(folder))
+        gc.collect()
+        machine.trim()
+        peak, before = Peak(), Peak.now()
+        loop.train(Path(folder), name)
+        ledger = json.loads((Path(folder) / "models" / name / "ledger.json").read_text())
+    count = ledger["parameters"]
+    return {
+        "parameters": count,
+        "peak_bytes": peak.bytes - before,
+        "activation_bytes": activations,
+        "bytes_per_parameter": (peak.bytes - before) / count,
+        "bytes_per_parameter_without_activations": (peak.bytes - before - activations) / count,
+    }
