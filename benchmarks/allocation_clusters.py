@@ -30,15 +30,15 @@ def kept(promise: bool) -> str:
     return "yes" if promise else "NO"
 
 
-def blobs(n: int, noise: float = 1.0, seed: int = 0) -> np.ndarray:
-    """20 blobs of Zipf-weighted sizes on the sphere, float32 [n, 100]; made chunk by chunk."""
-    centers = np.random.default_rng(0).normal(size=(20, DIMS)).astype(np.float32)
+def blobs(n: int, noise: float = 1.0, seed: int = 0, count: int = 20) -> np.ndarray:
+    """Blobs of Zipf-weighted sizes on the sphere, float32 [n, 100]; made chunk by chunk."""
+    centers = np.random.default_rng(0).normal(size=(count, DIMS)).astype(np.float32)
     generator = np.random.default_rng(seed + 1)
     centers /= np.linalg.norm(centers, axis=1, keepdims=True)
-    share = 1 / np.arange(1, 21)
+    share = 1 / np.arange(1, count + 1)
     X = np.empty((n, DIMS), dtype=np.float32)
     for chunk in chunks.slices(n, 100_000):
-        which = generator.choice(20, chunk.stop - chunk.start, p=share / share.sum())
+        which = generator.choice(count, chunk.stop - chunk.start, p=share / share.sum())
         rows = generator.standard_normal((len(which), DIMS), dtype=np.float32)
         rows = centers[which] + noise / np.sqrt(DIMS) * rows
         X[chunk] = rows / np.linalg.norm(rows, axis=1, keepdims=True)
@@ -215,9 +215,9 @@ def in_child(function: str, *arguments: Any) -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def timed_fit(n: int, k: int, steps: int) -> dict[str, float]:
+def timed_fit(n: int, k: int, steps: int, count: int = 20) -> dict[str, float]:
     """Seconds of a fit from given centres, and peak memory of the process, data included."""
-    X = blobs(n)
+    X = blobs(n, count=count)
     wall = time.perf_counter()
     seconds, model = cpu(lambda: BalancedKMeans(k, init=draw(X, k), max_iter=steps, tol=0).fit(X))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
@@ -243,10 +243,11 @@ def large(corpus: Path | None, out: Path) -> Table:
 
 
 def growth(corpus: Path | None, out: Path) -> Table:
-    """Cost against n and k; linear if seconds per document and cluster stay level."""
+    """Cost against n and k; linear if seconds per document and cluster stay level. 200 blobs, so
+    that there is something to find at every k."""
     sizes = [(n, 16) for n in (10_000, 100_000, 1_000_000, 10_000_000)]
     sizes += [(200_000, k) for k in (4, 8, 16, 32, 64)]
-    found = {size: in_child("timed_fit", *size, 3) for size in sizes}
+    found = {size: in_child("timed_fit", *size, 3, 200) for size in sizes}
     rows = []
     for (n, k), one in found.items():
         each = one["cpu"] / (n * k * (one["steps"] + 1)) * 1e9

@@ -161,15 +161,18 @@ def terms(folder: Path | None, out: Path) -> dict[str, Table]:
 
 def experts(run: Path | None, out: Path) -> Table:
     """Bits per byte on dev of the experts that follow from each allocation of a run: every language
-    by the expert that owns it."""
+    by the expert that owns it, where all of these are trained."""
     assert run is not None
     shards = TokenShards(run / "corpus", "dev")
-    arms = {"seed": _bits(shards, dict.fromkeys(shards.languages, run / "models" / "seed"))}
+    models = {"seed": dict.fromkeys(shards.languages, run / "models" / "seed")}
     for path in sorted((run / "allocations").iterdir()):
         owner = json.loads((path / "allocation.json").read_text(encoding="utf-8"))["owner"]
-        models = {code: run / "models" / path.name / expert for code, expert in owner.items()}
-        arms[path.name] = _bits(shards, models)
-    rows = [[code, *(f"{by[code]:.4f}" for by in arms.values())] for code in shards.languages]
+        models[path.name] = {
+            code: run / "models" / path.name / expert for code, expert in owner.items()
+        }
+    trained = [c for c in shards.languages if all(by[c].is_dir() for by in models.values())]
+    arms = {arm: _bits(shards, {c: by[c] for c in trained}) for arm, by in models.items()}
+    rows = [[code, *(f"{by[code]:.4f}" for by in arms.values())] for code in trained]
     means = [np.mean(list(by.values())) for by in arms.values()]
     return table(["language", *arms], [*rows, ["mean", *(f"{mean:.4f}" for mean in means)]])
 
