@@ -131,6 +131,7 @@ TABLES: dict[str, Callable[[], str]] = {
         _read("routing"), "unigram", "lingua"
     ),
     "routers": lambda: ensemble_tables.routers(_read("routers"), "typology-8"),
+    "routers-tfidf": lambda: ensemble_tables.routers(_read("routers"), "tfidf-8"),
     "sixteen-budgets": lambda: headline_tables.dependence(_series("budget"), "tokens an arm"),
 }
 
