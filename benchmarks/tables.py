@@ -119,7 +119,7 @@ TABLES: dict[str, Callable[[], str]] = {
     },
     "rounds": lambda: plain_table(growth_tables.rounds(_read("rounds"))),
     "six": lambda: arms_table(_read("six-languages"), SIX),
-    "sixteen": lambda: arms_table(_read("sixteen-languages-orders"), SIXTEEN),
+    "sixteen": lambda: arms_table(_read("sixteen-languages"), SIXTEEN),
     "sixteen-arms": lambda: headline_tables.overview(_read("sixteen-languages")),
     "sixteen-split": lambda: headline_tables.split(_read("sixteen-languages")),
     "sixteen-forgetting": lambda: headline_tables.forgetting(_read("sixteen-languages")),
@@ -151,8 +151,10 @@ def main() -> int:
             if not check:
                 page.write_text(new, encoding="utf-8")
     if not check:
-        for path in sorted(RESULTS.glob("*-orders.json")):
-            plots.gain_by_language(plots.read(path), path.with_suffix(".svg"))
+        for name in ("demo-orders", "sixteen-languages"):
+            summary = _read(name)
+            path = RESULTS / f"{name}.svg"
+            plots.gain_by_language(summary, path, arm="typology-8/own", against="dense")
         ensemble_tables.picture(_read("routers"), "typology-8", RESULTS / "routers.svg")
         headline_tables.pictures(_read("sixteen-languages"), _series("seed"), _series("budget"))
     return int(check and changed)
