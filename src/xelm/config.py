@@ -72,6 +72,8 @@ class SweepSettings(Section):
     learning_rate: list[float] = Field(min_length=1)
     share: float = Field(0.25, gt=0, le=1)
     """Part of the budget each setting of the grid is given."""
+    search: Literal["full", "neighbours"] = "full"
+    """`neighbours`: from the arm's own settings to the best beside them, until none is better."""
 
 
 class LaunchingSettings(Section):
@@ -126,7 +128,20 @@ class Recipe(Section):
                 self.training.of(arm)
             except ValidationError as error:
                 raise ValueError(f"training, arm {arm}: {explain(error, ArmSettings)}") from None
+        self._search_starts_on_the_grid()
         return self
+
+    def _search_starts_on_the_grid(self) -> None:
+        if self.sweep is None or self.sweep.search == "full":
+            return
+        for arm in self.arms():
+            own = self.training.of(arm)
+            for key in ("batch", "learning_rate"):
+                if getattr(own, key) not in getattr(self.sweep, key):
+                    raise ValueError(
+                        f"sweep.{key}: a search by neighbours starts at the arm's own settings; "
+                        f"{getattr(own, key):g} of {arm} is not in the grid"
+                    )
 
     def arms(self) -> list[str]:
         """All arms that are trained: controls first."""

@@ -154,10 +154,9 @@ class Run:
     def _sweep(self) -> None:
         if self.recipe.sweep is None or (self.folder / "training" / "sweep.json").is_file():
             return
-        from xelm import sweep
+        from xelm.sweep import choose_settings
 
-        self._run_tasks("sweep", sweep.tasks(self.folder, self.recipe))
-        sweep.choose_best(self.folder, self.recipe)
+        choose_settings(self.folder, self.recipe, self._run_tasks)
 
     def _run_tasks(self, title: str, tasks: Sequence[Task]) -> None:
         launching = self.recipe.launching

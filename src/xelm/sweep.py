@@ -4,13 +4,13 @@ Without it a comparison says more about the settings than about the method: dens
 batches than experts do. The choice reads the dev split only; held-out text cannot be reached here.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from xelm import plan
-from xelm.config import Recipe
+from xelm.config import Recipe, SweepSettings
 from xelm.evaluation import choose, scores
 from xelm.growth import rounds
 from xelm.launching.task import Task
@@ -18,81 +18,119 @@ from xelm.storage import atomic
 from xelm.training.job import Job
 from xelm.training.settings import ArmSettings
 
-
-def grid(recipe: Recipe, arm: str) -> Iterator[tuple[str, ArmSettings]]:
-    """The settings of one arm: (name, settings)."""
-    assert recipe.sweep is not None
-    for batch in recipe.sweep.batch:
-        for rate in recipe.sweep.learning_rate:
-            update = {"batch": batch, "learning_rate": rate}
-            yield f"b{batch}-lr{rate:g}", recipe.training.of(arm).model_copy(update=update)
+Cell = tuple[int, float]
+"""A setting of the grid: (batch, learning rate)."""
 
 
-def jobs(run: Path, recipe: Recipe, arm: str) -> dict[str, list[Job]]:
-    """Setting -> the jobs of the arm under it, on the sweep's part of the budget."""
-    assert recipe.sweep is not None
-    return {
-        name: plan.jobs_of_arm(
-            run,
-            recipe,
-            arm,
-            settings,
-            order=recipe.orders[0],
-            share=recipe.sweep.share,
-            prefix=f"sweep/{arm}/{name}/",
-        )
-        for name, settings in grid(recipe, arm)
-    }
+def choose_settings(
+    run: Path, recipe: Recipe, run_tasks: Callable[[str, Sequence[Task]], None]
+) -> dict[str, Any]:
+    """Train and score each arm's settings, write `training/sweep.json`, and return its content.
 
+    `{"share": x, "split": "dev", "arms": {arm: {"scores": {setting: mean bits per byte over
+    languages}, "chosen": {"batch": n, "learning_rate": x}, "at_edge": [keys]}}}`
 
-def tasks(run: Path, recipe: Recipe) -> list[Task]:
-    """Train every setting of every arm, and score each on dev when it is trained."""
-    found: list[Task] = []
-    for arm in recipe.arms():
-        for settings_jobs in jobs(run, recipe, arm).values():
-            plan.write(run, settings_jobs)
-            training = plan.tasks(run, settings_jobs)
-            waiting = {task.name for task in training}
-            found += training
-            for job in settings_jobs:
-                after = (job.name,) if job.name in waiting else ()
-                languages = _languages(run, arm, job)
-                found += scores.own_tasks(run, job.name, languages, after, recipe.launching.device)
-    return found
-
-
-def choose_best(run: Path, recipe: Recipe) -> dict[str, Any]:
-    """Score the grid on dev and write `training/sweep.json`; returns its content.
-
-    `{"share": x, "arms": {arm: {"scores": {setting: mean bits per byte over languages},
-    "chosen": {"batch": n, "learning_rate": x}, "at_edge": [keys]}}}`
+    Args:
+        run_tasks: runs tasks under a title; what is done already must give it none.
     """
     assert recipe.sweep is not None
-    arms = {arm: _choose(run, recipe, arm) for arm in recipe.arms()}
+    found: dict[str, dict[Cell, float]] = {arm: {} for arm in recipe.arms()}
+    while wanted := _wanted(recipe, found):
+        run_tasks("sweep", [task for arm, cell in wanted for task in tasks(run, recipe, arm, cell)])
+        for arm, cell in wanted:
+            found[arm][cell] = _score(run, recipe, arm, cell)
+    arms = {arm: _about(recipe.sweep, cells) for arm, cells in found.items()}
     result = {"share": recipe.sweep.share, "split": "dev", "arms": arms}
     atomic.write_json(Path(run) / "training" / "sweep.json", result)
     return result
 
 
-def _choose(run: Path, recipe: Recipe, arm: str) -> dict[str, Any]:
-    found: dict[str, float] = {}
-    for name, settings_jobs in jobs(run, recipe, arm).items():
-        models = {
-            language: job.name for job in settings_jobs for language in _languages(run, arm, job)
-        }
-        found[name] = fmean(choose.own_bits_per_byte(run, models).values())
-    best = min(found, key=lambda name: (found[name], name))
-    settings = dict(grid(recipe, arm))[best]
-    chosen = {"batch": settings.batch, "learning_rate": settings.learning_rate}
-    return {"scores": found, "chosen": chosen, "at_edge": _at_edge(recipe, chosen)}
-
-
-def _at_edge(recipe: Recipe, chosen: dict[str, Any]) -> list[str]:
-    """Keys whose best value is the least or the largest tried: the grid should be wider there."""
+def _wanted(recipe: Recipe, found: Mapping[str, Mapping[Cell, float]]) -> list[tuple[str, Cell]]:
     assert recipe.sweep is not None
+    return [
+        (arm, cell)
+        for arm, cells in found.items()
+        for cell in next_cells(recipe.sweep, _own(recipe.training.of(arm)), cells)
+    ]
+
+
+def next_cells(settings: SweepSettings, start: Cell, found: Mapping[Cell, float]) -> list[Cell]:
+    """What is to be tried next, given the scores so far; nothing when the search is at its end.
+
+    A full search tries everything; one by neighbours the best cell so far (at first `start`) and
+    those beside it in the grid, so that it ends on a cell none of whose neighbours is better.
+    """
+    batches, rates = sorted(set(settings.batch)), sorted(set(settings.learning_rate))
+    cells = [(batch, rate) for batch in batches for rate in rates]
+    if settings.search == "neighbours":
+        batch, rate = min(found, key=lambda cell: (found[cell], cell), default=start)
+        row, column = batches.index(batch), rates.index(rate)
+        cells = [
+            (batches[i], rates[j])
+            for i, j in ((row, column), *_beside(row, column))
+            if 0 <= i < len(batches) and 0 <= j < len(rates)
+        ]
+    return [cell for cell in cells if cell not in found]
+
+
+def _beside(row: int, column: int) -> list[tuple[int, int]]:
+    return [(row - 1, column), (row + 1, column), (row, column - 1), (row, column + 1)]
+
+
+def _own(settings: ArmSettings) -> Cell:
+    return settings.batch, settings.learning_rate
+
+
+def _name(cell: Cell) -> str:
+    return f"b{cell[0]}-lr{cell[1]:g}"
+
+
+def jobs(run: Path, recipe: Recipe, arm: str, cell: Cell) -> list[Job]:
+    """The jobs of an arm under one setting, on the sweep's part of the budget."""
+    assert recipe.sweep is not None
+    batch, rate = cell
+    settings = recipe.training.of(arm).model_copy(update={"batch": batch, "learning_rate": rate})
+    prefix = f"sweep/{arm}/{_name(cell)}/"
+    order, share = recipe.orders[0], recipe.sweep.share
+    return plan.jobs_of_arm(run, recipe, arm, settings, order=order, share=share, prefix=prefix)
+
+
+def tasks(run: Path, recipe: Recipe, arm: str, cell: Cell) -> list[Task]:
+    """Train an arm under one setting, and score it on dev when it is trained."""
+    planned = jobs(run, recipe, arm, cell)
+    plan.write(run, planned)
+    found = plan.tasks(run, planned)
+    waiting = {task.name for task in found}
+    for job in planned:
+        after = (job.name,) if job.name in waiting else ()
+        languages = _languages(run, arm, job)
+        found += scores.own_tasks(run, job.name, languages, after, recipe.launching.device)
+    return found
+
+
+def _score(run: Path, recipe: Recipe, arm: str, cell: Cell) -> float:
+    """Mean bits per byte over languages on dev."""
+    models = {
+        language: job.name
+        for job in jobs(run, recipe, arm, cell)
+        for language in _languages(run, arm, job)
+    }
+    return fmean(choose.own_bits_per_byte(run, models).values())
+
+
+def _about(settings: SweepSettings, found: Mapping[Cell, float]) -> dict[str, Any]:
+    """What was found of an arm, and the best of it."""
+    best = min(found, key=lambda cell: (found[cell], cell))
+    chosen = {"batch": best[0], "learning_rate": best[1]}
+    named = {_name(cell): found[cell] for cell in sorted(found)}
+    return {"scores": named, "chosen": chosen, "at_edge": _at_edge(settings, chosen)}
+
+
+def _at_edge(settings: SweepSettings, chosen: dict[str, Any]) -> list[str]:
+    """Keys whose best value is the least or the largest tried: the grid should be wider there."""
     tried: dict[str, list[float]] = {
-        "batch": [float(batch) for batch in recipe.sweep.batch],
-        "learning_rate": recipe.sweep.learning_rate,
+        "batch": [float(batch) for batch in settings.batch],
+        "learning_rate": settings.learning_rate,
     }
     return [
         key
