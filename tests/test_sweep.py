@@ -1,0 +1,148 @@
+"""The search on a grid against brute force; a real sweep, held-out text away, against plain HF."""
+
+import json
+import math
+import shutil
+from pathlib import Path
+from statistics import fmean
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from transformers import AutoModelForCausalLM
+
+from xelm.config import SweepSettings, load
+from xelm.corpus.shards import TokenShards
+from xelm.errors import UserError
+from xelm.run import Run
+from xelm.sweep import Cell, next_cells
+
+BATCHES, RATES = [4, 8, 16, 32], [5e-4, 1e-3, 2e-3]
+RECIPE = """
+name: small
+corpus: {train: sample, languages: [en, hi, ru, zh], vocabulary: 400, context: 32}
+seed: {size: 300k, tokens: 8_000, training: {compile: false}}
+allocations:
+  typology-2: {method: typology, k: 2}
+controls: [dense]
+training:
+  tokens: 4_000
+  defaults: {compile: false, batch: 8, learning_rate: 1e-3}
+sweep: {batch: [4, 8, 16], learning_rate: [1e-3, 1e-2], share: 0.5, search: neighbours}
+launching: {workers: 1}
+"""
+
+
+def searched(search: str, start: Cell, table: dict[Cell, float]) -> dict[Cell, float]:
+    """Ask for cells and answer with the table until nothing more is asked."""
+    settings = SweepSettings(batch=BATCHES, learning_rate=RATES, share=1, search=search)
+    found: dict[Cell, float] = {}
+    for _ in table:
+        wanted = next_cells(settings, start, found)
+        assert len(set(wanted)) == len(wanted) and not found.keys() & set(wanted)
+        found |= {cell: table[cell] for cell in wanted}
+    assert not next_cells(settings, start, found)
+    return found
+
+
+tables = st.lists(st.integers(0, 6), min_size=12, max_size=12).map(
+    lambda values: dict(zip([(b, r) for b in BATCHES for r in RATES], values, strict=True))
+)
+
+
+@given(tables, st.sampled_from(BATCHES), st.sampled_from(RATES))
+def test_no_neighbour_of_the_best_is_better(
+    table: dict[Cell, float], batch: int, rate: float
+) -> None:
+    found = searched("neighbours", (batch, rate), table)
+    best = min(found.values())
+    row, column = min(cell for cell in found if found[cell] == best)
+    for other, value in table.items():
+        steps = abs(BATCHES.index(row) - BATCHES.index(other[0]))
+        steps += abs(RATES.index(column) - RATES.index(other[1]))
+        if steps == 1:
+            assert other in found and value >= best
+
+
+@given(tables, st.sampled_from(BATCHES), st.sampled_from(RATES))
+def test_a_full_search_tries_all(table: dict[Cell, float], batch: int, rate: float) -> None:
+    assert searched("full", (batch, rate), table) == table
+
+
+def test_a_search_over_a_bowl_is_short_and_finds_the_bottom() -> None:
+    table = {
+        (b, r): (math.log2(b) - 4) ** 2 + (math.log2(r / 1e-3)) ** 2 for b in BATCHES for r in RATES
+    }
+    found = searched("neighbours", (8, 1e-3), table)
+    assert min(found, key=found.__getitem__) == (16, 1e-3) and len(found) == 8
+
+
+def test_the_start_must_be_on_the_grid(tmp_path: Path) -> None:
+    path = tmp_path / "small.yaml"
+    path.write_text(RECIPE)
+    with pytest.raises(UserError, match=r"sweep\.batch.*12 of dense is not in the grid"):
+        load(path, ["training.arms.dense.batch=12"])
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run trained after its sweep, its held-out text taken away before."""
+    folder = tmp_path_factory.mktemp("swept")
+    (folder / "small.yaml").write_text(RECIPE)
+    run = Run.create(load(folder / "small.yaml"), folder / "run", lambda _: None)
+    run.prepare()
+    run.allocate()
+    shutil.rmtree(folder / "run" / "corpus" / "heldout")
+    run.train()
+    return folder / "run"
+
+
+def plain_bits_per_byte(run: Path, model: str, language: str) -> float:
+    """Of the dev text, token by token, windows half overlapping, by the plain model in float64."""
+    network = AutoModelForCausalLM.from_pretrained(run / "models" / model, dtype=torch.float64)
+    shards = TokenShards(run / "corpus", "dev")
+    context, half = shards.context, shards.context // 2
+    sizes = np.load(run / "corpus" / "dev" / language / "bytes.npy")
+    bits = 0.0
+    for number in range(len(sizes)):
+        targets = torch.tensor(np.asarray(shards.document(language, number)).tolist())
+        inputs = torch.cat([torch.tensor([shards.end_of_text]), targets[:-1]])
+        for start in range(0, max(1, len(targets) - half), half):
+            with torch.no_grad():
+                logits = network(inputs[None, start : start + context]).logits[0]
+            logs = logits.log_softmax(-1).gather(1, targets[start : start + context, None])
+            bits -= float(logs[half if start else 0 :].sum()) / math.log(2)
+    return bits / float(sizes.sum())
+
+
+def test_the_scores_are_the_plain_models(swept: Path) -> None:
+    arms = json.loads((swept / "training" / "sweep.json").read_text())["arms"]
+    owner = json.loads((swept / "allocations/typology-2/allocation.json").read_text())["owner"]
+    for arm, about in arms.items():
+        name, score = min(about["scores"].items(), key=lambda item: item[1])
+        models = {c: arm if arm == "dense" else f"{arm}/{owner[c]}" for c in owner}
+        expected = fmean(
+            plain_bits_per_byte(swept, f"sweep/{arm}/{name}/{model}", language)
+            for language, model in models.items()
+        )
+        assert score == pytest.approx(expected, rel=1e-5)
+
+
+def test_an_arm_is_trained_by_its_best(swept: Path) -> None:
+    arms = json.loads((swept / "training" / "sweep.json").read_text())["arms"]
+    for arm, job in {"dense": "dense", "typology-2": "typology-2/en-hi"}.items():
+        best = min(arms[arm]["scores"], key=arms[arm]["scores"].__getitem__)
+        path = next(swept.glob(f"training/{job.split('/')[0]}/**/job.json"))
+        settings = json.loads(path.read_text())["settings"]
+        assert f"b{settings['batch']}-lr{settings['learning_rate']:g}" == best
+        assert {k: settings[k] for k in arms[arm]["chosen"]} == arms[arm]["chosen"]
+
+
+def test_done_work_is_not_done_again(swept: Path) -> None:
+    (swept / "training" / "sweep.json").unlink()
+    models = {path: path.stat().st_mtime_ns for path in swept.glob("models/**/*.safetensors")}
+    Run.open(swept, lambda _: None).train()
+    assert {path: path.stat().st_mtime_ns for path in models} == models
+    assert (swept / "training" / "sweep.json").is_file()
