@@ -180,6 +180,9 @@ def test_a_run_takes_changes_that_touch_nothing_it_began(finished: Path, tmp_pat
     changed = validate(value, "small.yaml")
     with pytest.raises(UserError, match="and dense was begun by that"):
         Run.create(changed, run)
+    value["training"]["arms"]["dense"] = {"checkpoint_seconds": 7, "log_every": 3}  # same model
+    Run.create(validate(value, "small.yaml"), run)
+    value["training"]["arms"]["dense"] = {"learning_rate": 5e-4}
     shutil.rmtree(run / "models" / "dense")
     assert Run.create(changed, run).recipe == changed
     assert Run.open(run).recipe == changed

@@ -15,7 +15,7 @@ from xelm.errors import UserError
 from xelm.growth import rounds
 from xelm.launching.task import Task
 from xelm.storage import atomic
-from xelm.training.job import Job, divided_batch, plan, plan_matched
+from xelm.training.job import Job, divided_batch, plan, plan_matched, spec_path
 from xelm.training.settings import ArmSettings
 
 SEED = "models/seed"
@@ -250,9 +250,15 @@ def is_begun(run: Path, name: str) -> bool:
 
 
 def is_same(run: Path, job: Job) -> bool:
-    """Does the specification that stands in the run say the same?"""
-    path = Path(run) / "training" / job.name / "job.json"
+    """Does the specification that stands in the run say the same, to the letter?"""
+    path = spec_path(run, job.name)
     return path.is_file() and bool(atomic.read_json(path) == as_read(job))
+
+
+def trains_same(run: Path, job: Job) -> bool:
+    """Is it at least of the same model? How often it speaks or saves may differ."""
+    there = spec_path(run, job.name).is_file()
+    return there and Job.load(run, job.name).identity() == job.identity()
 
 
 def is_finished(run: Path, name: str) -> bool:

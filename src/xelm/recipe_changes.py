@@ -31,7 +31,7 @@ def require_possible(run: Path, there: Recipe, here: Recipe) -> None:
     if not all(_is_free(key, free, kept) for key in differing):
         raise _refusal(run, differing, "")
     for job in _begun(run, here) if differing else ():
-        if not plan.is_same(run, job):
+        if not plan.trains_same(run, job):
             raise _refusal(run, differing, f", and {job.name} was begun by that")
 
 
