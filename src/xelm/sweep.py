@@ -27,8 +27,8 @@ def choose_settings(
 ) -> dict[str, Any]:
     """Train and score each arm's settings, write `training/sweep.json`, and return its content.
 
-    `{"share": x, "split": "dev", "arms": {arm: {"scores": {setting: mean bits per byte over
-    languages}, "chosen": {"batch": n, "learning_rate": x}, "at_edge": [keys]}}}`
+    `{"share": x, "search": name, "split": "dev", "arms": {arm: {"scores": {setting: mean bits per
+    byte over languages}, "chosen": {"batch": n, "learning_rate": x}, "at_edge": [keys]}}}`
 
     Args:
         run_tasks: runs tasks under a title; what is done already must give it none.
@@ -40,7 +40,8 @@ def choose_settings(
         for arm, cell in wanted:
             found[arm][cell] = _score(run, recipe, arm, cell)
     arms = {arm: _about(recipe.sweep, cells) for arm, cells in found.items()}
-    result = {"share": recipe.sweep.share, "split": "dev", "arms": arms}
+    about = {"share": recipe.sweep.share, "search": recipe.sweep.search, "split": "dev"}
+    result = about | {"arms": arms}
     atomic.write_json(Path(run) / "training" / "sweep.json", result)
     return result
 
