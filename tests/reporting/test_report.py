@@ -179,6 +179,16 @@ def test_the_grid_of_the_sweep(summary: dict[str, Any]) -> None:
     assert grid.at_edge == ["batch"]
 
 
+def test_the_page_says_how_the_sweep_searched(
+    run_of: Callable[[Any], Path], summary: dict[str, Any]
+) -> None:
+    said = "until none was better"
+    assert said not in "".join(page(run_of(summary)).text)
+    summary["sweep"]["search"] = "neighbours"
+    del summary["sweep"]["arms"]["dense"]["scores"]["b4-lr0.001"]
+    assert said in "".join(page(run_of(summary)).text)
+
+
 def test_orders_and_sweep_are_no_arms_of_their_own(run: Path) -> None:
     for job in ("orders/1/dense", "sweep/dense/b8-lr0.002", "orders/1"):
         folder = run / "models" / job
