@@ -120,6 +120,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "rounds": lambda: plain_table(growth_tables.rounds(_read("rounds"))),
     "six": lambda: arms_table(_read("six-languages"), SIX),
     "sixteen": lambda: arms_table(_read("sixteen-languages"), SIXTEEN),
+    "sixteen-orders": lambda: arms_table(_read("sixteen-languages-orders"), SIXTEEN),
     "sixteen-arms": lambda: headline_tables.overview(_read("sixteen-languages")),
     "sixteen-split": lambda: headline_tables.split(_read("sixteen-languages")),
     "sixteen-forgetting": lambda: headline_tables.forgetting(_read("sixteen-languages")),
