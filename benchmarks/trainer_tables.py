@@ -16,7 +16,7 @@ def bars(training: Figures) -> str:
         ("against Trainer at its fastest", "1.2", _of(training, "trainer", _against_best)),
         ("against Trainer's defaults", "2", _of(training, "defaults", _against_defaults)),
         ("two experts on two cores against one", "1.8", _of(training, "two-cores", _two)),
-        ("bytes a parameter, activations aside", "at most 18", _of(training, "memory", _bytes)),
+        ("bytes a parameter, a micro-batch aside", "at most 18", _of(training, "memory", _bytes)),
     ]
     return "\n".join(["| | bar | measured |", "|---|---:|---:|", *map(_row, rows)])
 
@@ -82,4 +82,4 @@ def _two(part: Figures) -> float:
 
 
 def _bytes(part: Figures) -> float:
-    return float(part["bytes_per_parameter_without_activations"])
+    return float(part["bytes_per_parameter_without_working"])

@@ -1,7 +1,9 @@
 """The memory of a whole job at 124M parameters, for `python benchmarks/training.py memory`.
 
 Counted is the process's own memory, by sampling: files that are mapped (the corpus) are the
-kernel's to drop. Activations are what autograd keeps of one micro-batch, by its own account.
+kernel's to drop. Activations are what autograd keeps of one micro-batch, by its own account; the
+working memory is all that its forward and backward take, gradients on their way and chunks of the
+vocabulary included, measured on an engine alone.
 """
 
 import gc
@@ -12,6 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -86,9 +89,20 @@ def activation_bytes() -> int:
     return sum(kept.values())
 
 
+def working_bytes() -> int:
+    """The most that forward and backward of one micro-batch take above the 10 bytes before them."""
+    engine = Engine(BIG, CONTEXT, 1, torch.bfloat16, "cpu")
+    gc.collect()
+    machine.trim()
+    peak, before = Peak(), Peak.now()
+    engine._gradients(np.zeros((2, CONTEXT + 1), dtype=np.int64))
+    time.sleep(0.05)
+    return peak.bytes - before
+
+
 def memory() -> dict[str, Any]:
     """A whole job in this process, from loading the seed to the finished model."""
-    activations = activation_bytes()  # and libraries are warm now
+    activations, working = activation_bytes(), working_bytes()  # and libraries are warm now
     with tempfile.TemporaryDirectory() as folder:
         name = big_run(Path(folder))
         gc.collect()
@@ -96,11 +110,13 @@ def memory() -> dict[str, Any]:
         peak, before = Peak(), Peak.now()
         loop.train(Path(folder), name)
         ledger = json.loads((Path(folder) / "models" / name / "ledger.json").read_text())
-    count = ledger["parameters"]
+    count, most = ledger["parameters"], peak.bytes - before
     return {
         "parameters": count,
-        "peak_bytes": peak.bytes - before,
+        "peak_bytes": most,
         "activation_bytes": activations,
-        "bytes_per_parameter": (peak.bytes - before) / count,
-        "bytes_per_parameter_without_activations": (peak.bytes - before - activations) / count,
+        "working_bytes": working,
+        "bytes_per_parameter": most / count,
+        "bytes_per_parameter_without_activations": (most - activations) / count,
+        "bytes_per_parameter_without_working": (most - working) / count,
     }

@@ -182,3 +182,19 @@ def test_without_a_compiler_it_trains_uncompiled(monkeypatch: pytest.MonkeyPatch
     assert engines.flags(job)["compile"] is False
     monkeypatch.setattr(engines.shutil, "which", lambda name: f"/usr/bin/{name}")
     assert engines.flags(job)["compile"] is True
+
+
+def test_a_retired_engine_holds_no_more_than_weights_and_trains_the_next_expert() -> None:
+    data, fresh, used = windows(4), engine(), engine()
+    used.step(data, 1e-2)
+    left = used.state()
+    used.master.retire()
+    assert all(torch.equal(tensor, used.state()[name]) for name, tensor in left.items())
+    assert all(name.startswith("master.") for name in used.master.checkpoint())
+    used.load(first_state())
+    used.master.configure((0.9, 0.95), 1e-8, 0.1)
+    fresh.master.configure((0.9, 0.95), 1e-8, 0.1)
+    for each in (fresh, used):
+        each.step(data, 1e-2)
+        each.step(data, 1e-2)
+    assert all(torch.equal(t, used.state()[name]) for name, t in fresh.state().items())

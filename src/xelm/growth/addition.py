@@ -24,6 +24,7 @@ from xelm.growth.revisions import Change, Say, change, expert_entry, free_name
 from xelm.growth.text import NewText
 from xelm.storage import atomic, fingerprint
 from xelm.training.job import Job
+from xelm.training.settings import ArmSettings
 
 SAMPLE_BYTES = 20_000  # of dev text, to tell donors apart
 _CONTEXT = 1024  # for a seed that reads more, when no ledger says what its experts were trained on
@@ -50,7 +51,7 @@ class Addition:
         )
         identity = fingerprint.of_value(request.identity())
         self.work = self.around.work / f"{self.name}-{identity[:8]}"
-        jobs.settings_for(self.around.bundle / self.before.experts[0].folder, request.settings, 0)
+        self.settings(0)
         self.tokenizer = tokenizers.load(request.bundle)
         self.context = request.context or self._context()
 
@@ -126,8 +127,7 @@ class Addition:
     def _probe(self, donors: Donors, sample: Texts, shards: TokenShards) -> Donors:
         """Train every candidate a little on the new text, and measure the sample again."""
         jobs.write_shares(self.work, shards, self.language, None, [])
-        folder = Path(donors.candidates[0].folder)
-        settings = jobs.settings_for(folder, self.request.settings, 0)
+        settings = self.settings(self.request.probe)
         folders = {each.name: Path(each.folder) for each in donors.candidates}
         self.train(jobs.probes(self.work, folders, self.request.probe, settings, self.context))
         return donors.probed(
@@ -138,6 +138,14 @@ class Addition:
                 for name in folders
             }
         )
+
+    def settings(self, tokens: int) -> ArmSettings:
+        """Those of the bundle's first expert with the user's changes, whatever the parent is.
+
+        Not the seed's own: those are of a training from scratch.
+        """
+        expert = self.around.bundle / self.before.experts[0].folder
+        return jobs.settings_for(expert, self.request.settings, tokens)
 
     def train(self, planned: Sequence[Job]) -> None:
         """Train jobs that are not finished."""
@@ -180,11 +188,9 @@ class Addition:
             request.replay,
             kin is not None,
         )
-        folder = Path(parent.folder)
-        tokens = (amount.new + amount.kin) * self.context
-        settings = jobs.settings_for(folder, request.settings, tokens)
+        settings = self.settings((amount.new + amount.kin) * self.context)
         jobs.write_shares(self.work, shards, self.language, kin, old)
-        parents = {jobs.EXPERT: folder}
+        parents = {jobs.EXPERT: Path(parent.folder)}
         if request.controls:
             around = {jobs.FROM_SEED: self.around.seed, jobs.DENSE: self.around.dense}
             if parent.name == SEED:

@@ -27,20 +27,23 @@ class MasterWeights:
             parameter.data = view
         same = self._weights.dtype == torch.float32
         self._master = self._weights if same else self._weights.float()
-        self._gradient = torch.zeros_like(self._master)
-        for parameter, view in zip(self.parameters, self._views(self._gradient), strict=True):
-            parameter.register_post_accumulate_grad_hook(partial(self._take, view))
         self._pulls: list[tuple[slice, float, torch.Tensor]] = []
         self._groups = [self._master[:matrices], self._master[matrices:]]
-        for group, gradient in zip(
-            self._groups,
-            self._gradient.split_with_sizes([matrices, len(self._master) - matrices]),
-            strict=True,
-        ):
-            group.grad = gradient
+        self._make_gradient()
         self._optimizer = torch.optim.AdamW(
             [{"params": [group]} for group in self._groups], lr=0.0, fused=True
         )
+
+    def _make_gradient(self) -> None:
+        """A buffer for the sum of gradients: hooks fill it, the optimizer reads it."""
+        self._gradient = torch.zeros_like(self._master)
+        self._hooks = [
+            parameter.register_post_accumulate_grad_hook(partial(self._take, view))
+            for parameter, view in zip(self.parameters, self._views(self._gradient), strict=True)
+        ]
+        parts = self._gradient.split_with_sizes([len(group) for group in self._groups])
+        for group, gradient in zip(self._groups, parts, strict=True):
+            group.grad = gradient
 
     def _views(self, flat: torch.Tensor) -> list[torch.Tensor]:
         sizes = [p.numel() for p in self.parameters]
@@ -101,6 +104,8 @@ class MasterWeights:
             view.copy_(state[name])
         self._optimizer.state.clear()
         self._pulls = []
+        if not self._hooks:
+            self._make_gradient()
         self._publish()
 
     def weights(self) -> dict[str, torch.Tensor]:
@@ -124,6 +129,17 @@ class MasterWeights:
         matrices = len(self._groups[0])
         part, offset = (parts[0], start) if start < matrices else (parts[1], start - matrices)
         return part[offset : offset + parameter.numel()].view(parameter.shape)
+
+    def retire(self) -> None:
+        """Free what only updates need, 12 of the 18 bytes, until the next `load`."""
+        self._optimizer.state.clear()
+        self._pulls = []
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks = []
+        for group in self._groups:
+            group.grad = None
+        self._gradient = torch.empty(0)
 
     def restore(self, tensors: Iterable[tuple[str, torch.Tensor]], step: int) -> None:
         """The inverse of `checkpoint`, after `step` updates; tensors may come one at a time."""

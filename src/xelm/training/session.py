@@ -151,6 +151,8 @@ class Session:
 
     def finish(self, asked: Asked) -> None:
         """Write models/<name>/; on a full disk say so and wait for room (or for a stop)."""
+        self.engine.master.retire()  # room for the model in its own number format
+        machine.trim()
         told = False
         while True:
             try:
