@@ -18,6 +18,7 @@ from xelm.ensemble.verify import verify
 from xelm.errors import UserError
 from xelm.growth.add import Request, add
 from xelm.growth.comparison import Comparison
+from xelm.growth.jobs import settings_for
 from xelm.growth.remove import remove
 from xelm.growth.text import NewText
 from xelm.growth.unchanged import verify_history
@@ -186,6 +187,25 @@ class TestAlone:
         made = add(asked, say=silent)
         assert manifests.read(lone).expert("pl").parent == "seed"
         assert [arm.name for arm in made.arms] == ["seed", "expert from seed"]
+
+
+def test_settings_are_the_experts_with_longer_steps(tmp_path: Path) -> None:
+    mine = {"batch": 4, "learning_rate": 1e-3, "schedule": "linear"}
+    atomic.write_json(tmp_path / "ledger.json", {"settings": mine})
+    found = settings_for(tmp_path, {}, tokens=1000)
+    assert (found.batch, found.learning_rate, found.schedule) == (4, 5e-3, "linear")
+    assert settings_for(tmp_path, {"learning_rate": 2e-3}, tokens=1000).learning_rate == 2e-3
+
+
+def test_a_new_expert_from_the_seed_does_not_train_as_the_seed_did(
+    run: Path, tmp_path: Path
+) -> None:
+    path = run / "models" / "seed" / "ledger.json"
+    atomic.write_json(path, atomic.read_json(path) | {"settings": {"weight_decay": 0.7}})
+    bundle = run / "bundles" / "pair"
+    add(request(bundle, tmp_path, parent="seed", controls=False), say=silent)
+    folder = bundle / manifests.read(bundle).expert("pl").folder
+    assert atomic.read_json(folder / "ledger.json")["settings"]["weight_decay"] != 0.7
 
 
 def test_a_probe_trains_every_candidate_before_it_chooses(run: Path, tmp_path: Path) -> None:

@@ -23,6 +23,9 @@ from xelm.training.settings import ArmSettings
 EXPERT, FROM_SEED, DENSE, REPLAY = "expert", "from-seed", "dense", "dense-replay"
 PROBE = "probe"
 EPOCHS = 2  # of the new text, when no budget is given
+_RATE = 5.0
+"""Learning rate of an addition, in those of the parent: a language that the parent never saw wants
+larger steps than those that it read before (docs/results.md, Growth)."""
 _WORTH_COMPILING = 1_000_000  # tokens; below, compiling takes longer than it saves
 
 
@@ -66,13 +69,17 @@ def require_share(name: str, share: float) -> None:
 
 
 def settings_for(parent: Path, changes: Mapping[str, Any], tokens: int) -> ArmSettings:
-    """As the parent was trained, with the user's changes; not compiled where that does not pay.
+    """As the parent was trained but at a higher rate, with the user's changes.
+
+    Not compiled where that does not pay.
 
     Raises:
         UserError: naming a change that is no setting or has a wrong value.
     """
     inherited = fit.ledger(parent).get("settings") or {}
     known = {key: value for key, value in inherited.items() if key in ArmSettings.model_fields}
+    if "learning_rate" in known:
+        known["learning_rate"] *= _RATE
     usual = {"compile": tokens >= _WORTH_COMPILING, "trackers": (), "dev_every": 0}
     try:
         return ArmSettings(**{**known, **usual, **changes})
