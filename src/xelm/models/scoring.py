@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 _LOGITS_AT_ONCE = 48_000_000  # elements: bounds memory for large vocabularies
+_ROWS_AT_ONCE = {"cpu": 64}  # of a softmax: its table of log-probabilities stays in the cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +128,14 @@ def _target_log_probabilities(model: Any, inputs: np.ndarray, targets: np.ndarra
     few = {"logits_to_keep": kept} if kept < inputs.shape[1] and _keeps(model) else {}
     logits_btv = model(input_ids=inputs_bt, use_cache=False, **few).logits[:, -kept:]
     wide_btv = logits_btv if logits_btv.dtype == torch.float64 else logits_btv.float()
-    losses = torch.nn.functional.cross_entropy(
-        wide_btv.flatten(0, 1), targets_bt.flatten(), reduction="none"
-    )
-    scores: np.ndarray = (-losses).view(targets_bt.shape).cpu().numpy()
+    rows = _ROWS_AT_ONCE.get(wide_btv.device.type, len(targets_bt) * kept)
+    losses = [
+        torch.nn.functional.cross_entropy(logits, some, reduction="none")
+        for logits, some in zip(
+            wide_btv.flatten(0, 1).split(rows), targets_bt.flatten().split(rows), strict=True
+        )
+    ]
+    scores: np.ndarray = -torch.cat(losses).view(targets_bt.shape).cpu().numpy()
     return scores
 
 
