@@ -53,12 +53,13 @@ def dtype(choice: str, device: str) -> torch.dtype:
         return torch.bfloat16 if choice == "bfloat16" else torch.float32
     if device == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
-    capable = torch.backends.cpu.get_cpu_capability() == "AVX512" and _has_flag("avx512_bf16")
-    return torch.bfloat16 if capable or _has_flag("amx_bf16") else torch.float32
+    capable = torch.backends.cpu.get_cpu_capability() == "AVX512" and has_flag("avx512_bf16")
+    return torch.bfloat16 if capable or has_flag("amx_bf16") else torch.float32
 
 
 @cache
-def _has_flag(name: str) -> bool:
+def has_flag(name: str) -> bool:
+    """Does the processor name this feature (`avx512_bf16`, `amx_bf16`)? False where unknown."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123  a kernel file
             return any(line.startswith("flags") and f" {name}" in line for line in file)
