@@ -1,16 +1,15 @@
 """The memory of a whole job at 124M parameters, for `python benchmarks/training.py memory`.
 
-Counted is the process's own memory, by sampling: files that are mapped (the corpus) are the
-kernel's to drop. Activations are what autograd keeps of one micro-batch, by its own account; the
-working memory is all that its forward and backward take, gradients on their way and chunks of the
-vocabulary included, measured on an engine alone.
+Counted is what is resident, by the kernel's high-water mark. Activations are what autograd keeps of
+one micro-batch, by its own account; the working memory is all that its forward and backward take,
+gradients on their way and chunks of the vocabulary included, measured on an engine alone.
 """
 
 import gc
 import json
 import tempfile
-import threading
-import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -29,21 +28,21 @@ CONTEXT = 256
 
 
 class Peak:
-    """The most anonymous memory (mapped files aside) of this process, by sampling."""
+    """The most resident memory of this process from here on, above what it has now, exactly."""
 
     def __init__(self) -> None:
-        self.bytes = 0
-        threading.Thread(target=self._watch, daemon=True).start()
+        gc.collect()
+        machine.trim()
+        Path("/proc/self/clear_refs").write_text("5")  # the kernel's own high-water mark
+        self._before = _status("VmRSS")
 
-    def _watch(self) -> None:
-        while True:
-            self.bytes = max(self.bytes, self.now())
-            time.sleep(0.005)
+    def bytes(self) -> int:
+        return _status("VmHWM") - self._before
 
-    @staticmethod
-    def now() -> int:
-        lines = Path("/proc/self/status").read_text().splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon"))
+
+def _status(field: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(field))
 
 
 BIG = LlamaConfig(
@@ -94,28 +93,34 @@ def activation_bytes() -> int:
 
 def working_bytes() -> int:
     """The most that forward and backward of one micro-batch take above the 10 bytes before them."""
+    windows = np.zeros((2, CONTEXT + 1), dtype=np.int64)
+    Engine(SMALL, CONTEXT, 1, torch.bfloat16, "cpu")._gradients(windows)  # libraries come in
     engine = Engine(BIG, CONTEXT, 1, torch.bfloat16, "cpu")
-    gc.collect()
-    machine.trim()
-    peak, before = Peak(), Peak.now()
-    engine._gradients(np.zeros((2, CONTEXT + 1), dtype=np.int64))
-    time.sleep(0.05)
-    return peak.bytes - before
+    peak = Peak()
+    for _ in range(3):
+        engine._gradients(windows)
+    return peak.bytes()
 
 
-def memory() -> dict[str, Any]:
-    """A whole job in this process, from loading the seed to the finished model."""
-    activations, working = activation_bytes(), working_bytes()  # and libraries are warm now
+def job_bytes() -> tuple[int, int]:
+    """The most that a whole job takes, from the seed's files to the model's; its parameters."""
     with tempfile.TemporaryDirectory() as folder:
         small = Path(folder) / "small"  # a whole job before: what libraries keep is in place then
         loop.train(small, run_of(SMALL, small))
         name = run_of(BIG, Path(folder))
-        gc.collect()
-        machine.trim()
-        peak, before = Peak(), Peak.now()
+        peak = Peak()
         loop.train(Path(folder), name)
         ledger = json.loads((Path(folder) / "models" / name / "ledger.json").read_text())
-    count, most = ledger["parameters"], peak.bytes - before
+        return peak.bytes(), ledger["parameters"]
+
+
+def memory() -> dict[str, Any]:
+    """Each figure in a fresh process, since a heap with holes takes less from the system."""
+    fresh = {"max_workers": 1, "max_tasks_per_child": 1}
+    with ProcessPoolExecutor(**fresh, mp_context=get_context("spawn")) as pool:
+        activations = pool.submit(activation_bytes).result()
+        working = pool.submit(working_bytes).result()
+        most, count = pool.submit(job_bytes).result()
     return {
         "parameters": count,
         "peak_bytes": most,
