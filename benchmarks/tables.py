@@ -27,7 +27,8 @@ RESULTS = ROOT / "docs" / "results"
 PAGES = (ROOT / "README.md", ROOT / "docs" / "results.md")
 _MARK = re.compile(r"(<!-- table (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
-Arms = Mapping[str, Any]
+HEADLINE = {"seed": 20_000_000, "budget": 4_000_000}
+"""Tokens of its seed and of its arms."""
 
 
 def _read(name: str) -> Any:
@@ -35,12 +36,12 @@ def _read(name: str) -> Any:
 
 
 def _series(variable: str) -> dict[int, Any]:
-    """Value in tokens -> summary, of the runs sixteen-languages-VARIABLE-<n>m."""
+    """Value in tokens -> summary, of sixteen-languages-VARIABLE-<n>m and of the headline's."""
     found = {
         int(path.stem.rsplit("-", 1)[1].removesuffix("m")) * 1_000_000: _read(path.stem)
         for path in RESULTS.glob(f"sixteen-languages-{variable}-*m.json")
     }
-    return dict(sorted(found.items()))
+    return dict(sorted((found | {HEADLINE[variable]: _read("sixteen-languages")}).items()))
 
 
 def arms_table(summary: Mapping[str, Any], arms: list[str]) -> str:
