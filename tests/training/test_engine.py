@@ -6,7 +6,10 @@ import torch
 from transformers import LlamaConfig
 
 from xelm.errors import UserError
+from xelm.training import engines
 from xelm.training.engine import Engine
+from xelm.training.job import plan
+from xelm.training.settings import ArmSettings
 
 CONTEXT = 16
 
@@ -198,3 +201,11 @@ def test_a_retired_engine_holds_no_more_than_weights_and_trains_the_next_expert(
         each.step(data, 1e-2)
         each.step(data, 1e-2)
     assert all(torch.equal(t, used.state()[name]) for name, t in fresh.state().items())
+
+
+@pytest.mark.parametrize(("batch", "at_once"), [(2, 2), (3, 3), (8, 8), (20, 8)])
+def test_a_small_batch_is_not_padded_to_the_micro_batch(batch: int, at_once: int) -> None:
+    settings = ArmSettings(batch=batch, micro_batch=8, compile=False, dtype="float32")
+    job = plan("dense", tokens=8 * CONTEXT, context=CONTEXT, settings=settings)
+    assert engines.engine_for(job, config(), lambda event: None).micro_batch == at_once
+    assert engines.flags(job)["micro_batch"] == at_once

@@ -48,7 +48,7 @@ def engine_for(job: Job, config: Any, report: Report) -> Engine:
         _kept[key] = Engine(
             config,
             job.context,
-            settings.micro_batch,
+            settings.windows_at_once,
             machine.dtype(settings.dtype, device),
             device,
             compiles(job),
@@ -86,7 +86,7 @@ def flags(job: Job) -> dict[str, Any]:
         "threads": job.settings.threads if device == "cpu" else 0,
         "dtype": str(machine.dtype(job.settings.dtype, device)),
         "compile": compiles(job),
-        "micro_batch": job.settings.micro_batch,
+        "micro_batch": job.settings.windows_at_once,
         "context": job.context,
         "torch": torch.__version__,
     }

@@ -41,7 +41,8 @@ class ArmSettings(BaseModel):
     preserve_strength: float | None = Field(None, ge=0)
     """l2-to-seed: the pull on the middle layers; lora: the rank. Default: the method's own."""
     micro_batch: int = Field(8, ge=1)
-    """Windows per forward pass; larger batches accumulate. Does not change the compiled graph."""
+    """Windows per forward pass, at most; larger batches accumulate. Arms that share it share the
+    compiled graph."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of the forward and backward pass; master weights and optimizer are float32 always."""
     compile: bool = True
@@ -61,3 +62,8 @@ class ArmSettings(BaseModel):
     """Steps between lines of metrics.jsonl; 0 means about 200 lines for the job."""
     trackers: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = ()
     """Also send metrics there; each needs its own package."""
+
+    @property
+    def windows_at_once(self) -> int:
+        """Of one forward pass: a batch smaller than `micro_batch` is not padded to it."""
+        return min(self.micro_batch, self.batch)
