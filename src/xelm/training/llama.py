@@ -92,7 +92,9 @@ class LlamaForward:
         """Queries or keys [b, heads, t, width] with their rotary position."""
         batch, length, width = *hidden_btd.shape[:2], weight.shape[0] // heads
         plain = functional.linear(hidden_btd, weight).view(batch, length, heads, 2, width // 2)
-        rotated = plain * self.cos_t2w[:, None] + plain.flip(3) * self.sin_t2w[:, None]
+        rotated: torch.Tensor = (
+            plain * self.cos_t2w[:, None] + plain.flip(3) * self.sin_t2w[:, None]
+        )
         return rotated.view(batch, length, heads, width).transpose(1, 2)
 
     def _causal(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
