@@ -10,9 +10,15 @@ from typing import Any
 
 import torch
 from transformers import Cache
+from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from xelm.ensemble.routers.base import State
 from xelm.ensemble.states import Group, join
+
+CACHE_NAME = (
+    "cache" if "cache" in CausalLMOutputWithPast.__dataclass_fields__ else "past_key_values"
+)
+"""What transformers calls a model's cache: `cache` from 5.24 on."""
 
 
 class XelmCache(Cache):  # type: ignore[misc]
@@ -136,9 +142,9 @@ class XelmCache(Cache):  # type: ignore[misc]
             input_ids=_rows(self.ids_bs, group.rows)[:, start:end],
             attention_mask=None if mask is None else mask.long(),
             position_ids=_rows(self.positions_bs, group.rows)[:, start:end],
-            past_key_values=group.cache,
             use_cache=True,
             logits_to_keep=end - needed,
+            **{CACHE_NAME: group.cache},
         )
         group.real_rs, group.read = mask, end
         logits: torch.Tensor = output.logits

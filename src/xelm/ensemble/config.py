@@ -41,7 +41,7 @@ class XelmConfig(PreTrainedConfig):  # type: ignore[misc]
     """
 
     model_type = "xelm"
-    keys_to_ignore_at_inference: ClassVar[list[str]] = ["past_key_values"]
+    keys_to_ignore_at_inference: ClassVar[list[str]] = ["past_key_values", "cache"]
 
     expert: dict[str, Any] | None = None
     vocab_size: int | None = None

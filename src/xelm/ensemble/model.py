@@ -16,7 +16,7 @@ from transformers import GenerationMixin, PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from xelm.ensemble import loading, publishing
-from xelm.ensemble.cache import XelmCache
+from xelm.ensemble.cache import CACHE_NAME, XelmCache
 from xelm.ensemble.config import XelmConfig
 from xelm.ensemble.mixing import keep_largest
 from xelm.ensemble.resident import Resident
@@ -157,35 +157,38 @@ class XelmForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
         use_cache: bool | None = None,
         logits_to_keep: int | torch.Tensor = 0,
         expert_weights: torch.Tensor | None = None,
+        cache: Any = None,
         **kwargs: Any,
     ) -> CausalLMOutputWithPast:
         """As any causal LM's; `expert_weights` [b, k] overrules the router for each row.
 
+        `cache` is the new name of `past_key_values` in transformers; either will do.
         Returns logits [b, q, v]; q is all columns, or the last `logits_to_keep`.
         """
+        given = past_key_values if cache is None else cache
         if len(self.experts) == 1:
             return self._plain(
                 input_ids=input_ids,
                 attention_mask=attention_mask,
                 position_ids=position_ids,
-                past_key_values=past_key_values,
                 inputs_embeds=inputs_embeds,
                 labels=labels,
                 use_cache=use_cache,
                 logits_to_keep=logits_to_keep,
+                **{CACHE_NAME: given},
                 **kwargs,
             )
         if input_ids is None or inputs_embeds is not None:
             raise UserError("an X-ELM reads tokens: give input_ids, not inputs_embeds")
         if not isinstance(logits_to_keep, int):
             raise UserError("an X-ELM takes logits_to_keep as a number, not as positions")
-        cache = self._cache(past_key_values, use_cache)
+        cache = self._cache(given, use_cache)
         block = Block(input_ids, attention_mask, position_ids, logits_to_keep)
         logits = self._run(block, cache, expert_weights)
         loss = None
         if labels is not None:
             loss = self.loss_function(logits=logits, labels=labels, vocab_size=logits.shape[-1])
-        return CausalLMOutputWithPast(loss=loss, logits=logits, past_key_values=cache)
+        return CausalLMOutputWithPast(loss=loss, logits=logits, **{CACHE_NAME: cache})
 
     def _plain(self, **arguments: Any) -> CausalLMOutputWithPast:
         """One expert: nothing of ours touches its numbers."""
@@ -201,7 +204,7 @@ class XelmForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
         if isinstance(given, XelmCache):
             return given
         if given is not None and given.get_seq_length() > 0:
-            raise UserError("past_key_values: an X-ELM goes on from its own XelmCache only")
+            raise UserError(f"{CACHE_NAME}: an X-ELM goes on from its own XelmCache only")
         wanted = self.config.use_cache if use_cache is None else use_cache
         return XelmCache() if wanted or given is not None else None
 
@@ -312,8 +315,8 @@ class XelmForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
                 f"cache_implementation={generation_config.cache_implementation!r}: an X-ELM keeps "
                 "its own cache; leave it out"
             )
-        if model_kwargs.get("past_key_values") is None and generation_config.use_cache is not False:
-            model_kwargs["past_key_values"] = XelmCache()
+        if model_kwargs.get(CACHE_NAME) is None and generation_config.use_cache is not False:
+            model_kwargs[CACHE_NAME] = XelmCache()
         return None
 
     def get_input_embeddings(self) -> Any:
