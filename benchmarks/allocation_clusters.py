@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from xelm.allocation import BalancedKMeans, chunks, lloyd, optimum, starts
+from allocation_data import blobs, embedded
+from xelm.allocation import BalancedKMeans, lloyd, optimum, starts
 from xelm.allocation.assignment import assign
 
-DIMS = 100
 STEPS = 10
 
 
@@ -28,21 +28,6 @@ def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
 
 def kept(promise: bool) -> str:
     return "yes" if promise else "NO"
-
-
-def blobs(n: int, noise: float = 1.0, seed: int = 0, count: int = 20) -> np.ndarray:
-    """Blobs of Zipf-weighted sizes on the sphere, float32 [n, 100]; made chunk by chunk."""
-    centers = np.random.default_rng(0).normal(size=(count, DIMS)).astype(np.float32)
-    generator = np.random.default_rng(seed + 1)
-    centers /= np.linalg.norm(centers, axis=1, keepdims=True)
-    share = 1 / np.arange(1, count + 1)
-    X = np.empty((n, DIMS), dtype=np.float32)
-    for chunk in chunks.slices(n, 100_000):
-        which = generator.choice(count, chunk.stop - chunk.start, p=share / share.sum())
-        rows = generator.standard_normal((len(which), DIMS), dtype=np.float32)
-        rows = centers[which] + noise / np.sqrt(DIMS) * rows
-        X[chunk] = rows / np.linalg.norm(rows, axis=1, keepdims=True)
-    return X
 
 
 def draw(X: np.ndarray, k: int, seed: int = 1) -> np.ndarray:
@@ -92,8 +77,6 @@ def optimality(corpus: Path | None, out: Path) -> Table:
     """One assignment against min-cost flow; final inertia against k-means-constrained."""
     data = {"blobs": blobs(200_000)}
     if corpus is not None:
-        from allocation_corpus import embedded
-
         data["corpus"] = embedded(corpus)
     rows = []
     for name, X in data.items():

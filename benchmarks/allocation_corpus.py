@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from allocation_clusters import Table, kept, table
+from allocation_data import embed_all
 from xelm.allocation import BalancedKMeans
-from xelm.allocation.embedding import Embedding, fit, informative
+from xelm.allocation.embedding import fit, informative
 from xelm.allocation.settings import AllocationSettings
-from xelm.allocation.terms import everything
 from xelm.corpus.shards import TokenShards
 
 K = 8
@@ -53,17 +53,6 @@ def typology(corpus: Path | None, out: Path) -> Table:
         right = name == donor and abs(found - float(wanted)) < 0.0005
         rows.append([f"donor of {language}", f"{name} {found:.3f}", kept(right)])
     return table(["published", "found", "the same"], rows)
-
-
-def embedded(corpus: Path, terms: str = "pieces") -> np.ndarray:
-    """Embeddings of all informative documents of a corpus folder, float32 [n, 100]."""
-    shards = TokenShards(corpus, "train")
-    X = _embed_all(shards, fit(shards, terms=terms))
-    return X[informative(X)]
-
-
-def _embed_all(shards: TokenShards, embedding: Embedding) -> np.ndarray:
-    return np.concatenate([embedding.embed(shards, part) for part in everything(shards)])
 
 
 def _language_of(shards: TokenShards) -> np.ndarray:
@@ -225,7 +214,7 @@ class Embedded:
     @classmethod
     def of(cls, folder: Path, terms: str) -> "Embedded":
         shards = TokenShards(folder, "train")
-        X = _embed_all(shards, fit(shards, terms=terms))
+        X = embed_all(shards, fit(shards, terms=terms))
         return cls(X, _language_of(shards), shards.languages)
 
     def row(self, start: str) -> list[str]:
