@@ -84,6 +84,22 @@ def test_choosing_reads_dev_only(contest: Contest, monkeypatch: pytest.MonkeyPat
     assert set(asked) == {"dev"} and len(asked) == len(LANGUAGES)
 
 
+def test_the_router_is_chosen_on_as_much_of_dev_as_was_asked_for(
+    contest: Contest, scored_run: Path
+) -> None:
+    few = Contest.of(scored_run, Recipe(evaluation=settings(routed_dev_bytes=1)))
+    counts = {
+        (name, split): [
+            routing.read(one, "pair", one.teams["pair"].experts, split, code).documents.count
+            for code in LANGUAGES
+        ]
+        for name, one in (("few", few), ("all", contest))
+        for split in ("dev", "heldout")
+    }
+    assert set(counts["few", "dev"]) == {1} and sum(counts["all", "dev"]) > len(LANGUAGES)
+    assert counts["few", "heldout"] == counts["all", "heldout"]
+
+
 def test_a_router_that_is_not_there_is_refused(scored_run: Path) -> None:
     recipe = Recipe(evaluation=settings(router="tfidf"))
     with pytest.raises(UserError, match="tfidf"):

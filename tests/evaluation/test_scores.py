@@ -65,6 +65,19 @@ def test_without_routing_experts_are_not_scored_on_foreign_dev(run: Path) -> Non
     assert not any(name.startswith("sample") for name in wanted)
 
 
+def test_less_of_dev_may_be_read_than_of_heldout(run: Path) -> None:
+    recipe = Recipe(evaluation=settings(routed_dev_bytes=300))
+    wanted = {one.name: one.arguments["languages"] for one in scores.tasks(run, recipe)}
+    assert wanted["score/dev/pair/ar-hi"] == {
+        "ar": None,
+        "hi": None,
+        "en": 300,
+        "th": 300,
+        "zh": 300,
+    }
+    assert wanted["score/heldout/pair/ar-hi"]["en"] == 700
+
+
 def test_done_again_does_nothing(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     events: list[Any] = []
     scores.score(run, "dense", "heldout", {"ar": None, "th": None}, report=events.append)

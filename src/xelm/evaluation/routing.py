@@ -74,7 +74,7 @@ def read(
 ) -> Reading:
     """Stored scores of the experts, in their order, on the routed documents of a language."""
     shards = TokenShards(contest.run / "corpus", split)
-    chosen = documents(shards, language, contest.settings.routed_bytes)
+    chosen = documents(shards, language, contest.settings.routed_cap(split))
     logs = [
         scores.read(contest.run, contest.expert(allocation, expert), split, language, chosen)
         for expert in experts

@@ -68,7 +68,7 @@ def _wanted(contest: Contest) -> dict[tuple[str, str], Caps]:
             for split, languages in splits.items():
                 if routed[split]:
                     caps = wanted.setdefault((contest.expert(name, expert), split), {})
-                    caps.update(dict.fromkeys(languages, settings.routed_bytes))
+                    caps.update(dict.fromkeys(languages, settings.routed_cap(split)))
     for arm in contest.single_arms():
         for order in contest.own_orders(arm):
             for split, languages in splits.items():

@@ -15,7 +15,9 @@ class EvaluationSettings(BaseModel):
     routed: bool = True
     """Score `top1` and `mixture` by the router, besides `own`."""
     routed_bytes: int | None = Field(None, gt=0)
-    """Bytes a language for matrix and routed arms, on dev and held-out; None is all of them."""
+    """Bytes a language for matrix and routed arms; None is all of them."""
+    routed_dev_bytes: int | None = Field(None, gt=0)
+    """Bytes of dev a language that the router is chosen on; None: as `routed_bytes`."""
     router: Literal["tfidf", "unigram", "posterior"] | None = None
     """Kind of router; None: tfidf or unigram, chosen on dev."""
     temperature: float | None = Field(None, gt=0)
@@ -30,3 +32,9 @@ class EvaluationSettings(BaseModel):
     """Level of significance, after Holm's correction over languages."""
     sample_tokens: int = Field(40, ge=0)
     """Tokens of generated text a language in the report; 0 for none."""
+
+    def routed_cap(self, split: str) -> int | None:
+        """Bytes a language of a split that every expert reads; None is all of them."""
+        if split == "dev" and self.routed_dev_bytes is not None:
+            return self.routed_dev_bytes
+        return self.routed_bytes
