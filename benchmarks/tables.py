@@ -126,6 +126,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "sixteen-split": lambda: headline_tables.split(_read("sixteen-languages")),
     "sixteen-forgetting": lambda: headline_tables.forgetting(_read("sixteen-languages")),
     "sixteen-sweep": lambda: sweep_table(_read("sixteen-languages-sweep")),
+    "sixteen-edges": lambda: sweep_table(_read("sixteen-languages-edges")),
     "sixteen-seeds": lambda: headline_tables.dependence(_series("seed"), "tokens of the seed"),
     "ensemble": lambda: ensemble_tables.cost(_read("ensemble")),
     "routing": lambda: ensemble_tables.routing(_read("routing")),

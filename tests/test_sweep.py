@@ -17,7 +17,7 @@ from xelm.config import SweepSettings, load
 from xelm.corpus.shards import TokenShards
 from xelm.errors import UserError
 from xelm.run import Run
-from xelm.sweep import Cell, next_cells
+from xelm.sweep import Cell, at_edge, next_cells
 
 BATCHES, RATES = [4, 8, 16, 32], [5e-4, 1e-3, 2e-3]
 RECIPE = """
@@ -77,6 +77,21 @@ def test_a_search_over_a_bowl_is_short_and_finds_the_bottom() -> None:
     }
     found = searched("neighbours", (8, 1e-3), table)
     assert min(found, key=found.__getitem__) == (16, 1e-3) and len(found) == 8
+
+
+@pytest.mark.parametrize(
+    ("batch", "rate", "edges"),
+    [
+        (2, 1e-3, []),
+        (4, 1e-3, ["batch"]),
+        (2, 2e-3, ["learning_rate"]),
+        (4, 5e-4, ["batch", "learning_rate"]),
+        (1, 1e-3, []),  # no batch is smaller
+    ],
+)
+def test_a_best_at_the_edge_is_said_to_be_one(batch: int, rate: float, edges: list[str]) -> None:
+    grid = SweepSettings(batch=[1, 2, 4], learning_rate=[5e-4, 1e-3, 2e-3])
+    assert at_edge(grid, {"batch": batch, "learning_rate": rate}) == edges
 
 
 def test_the_start_must_be_on_the_grid(tmp_path: Path) -> None:

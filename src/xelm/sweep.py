@@ -124,11 +124,14 @@ def _about(settings: SweepSettings, found: Mapping[Cell, float]) -> dict[str, An
     best = min(found, key=lambda cell: (found[cell], cell))
     chosen = {"batch": best[0], "learning_rate": best[1]}
     named = {_name(cell): found[cell] for cell in sorted(found)}
-    return {"scores": named, "chosen": chosen, "at_edge": _at_edge(settings, chosen)}
+    return {"scores": named, "chosen": chosen, "at_edge": at_edge(settings, chosen)}
 
 
-def _at_edge(settings: SweepSettings, chosen: dict[str, Any]) -> list[str]:
-    """Keys whose best value is the least or the largest tried: the grid should be wider there."""
+def at_edge(settings: SweepSettings, chosen: Mapping[str, Any]) -> list[str]:
+    """Keys whose best value is the least or the largest tried: the grid should be wider there.
+
+    A batch of one window is no edge: there is nothing smaller.
+    """
     tried: dict[str, list[float]] = {
         "batch": [float(batch) for batch in settings.batch],
         "learning_rate": settings.learning_rate,
@@ -137,6 +140,7 @@ def _at_edge(settings: SweepSettings, chosen: dict[str, Any]) -> list[str]:
         key
         for key, values in tried.items()
         if len(values) > 1 and chosen[key] in (min(values), max(values))
+        if (key, chosen[key]) != ("batch", 1)
     ]
 
 
