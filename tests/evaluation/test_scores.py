@@ -110,6 +110,20 @@ def test_portions_do_not_change_scores(run: Path, monkeypatch: pytest.MonkeyPatc
     assert np.allclose(at_once, scores.read(run, "seed", "heldout", "en", every), atol=1e-4)
 
 
+def test_bfloat16_is_scored_anew_and_says_nearly_the_same(run: Path) -> None:
+    every = documents(heldout(run), "hi")
+    scores.score(run, "dense", "heldout", {"hi": None})
+    exact = scores.read(run, "dense", "heldout", "hi", every)
+    recipe = Recipe(evaluation=settings(dtype="bfloat16"))
+    (task,) = (t for t in scores.tasks(run, recipe) if t.name == "score/heldout/dense")
+    assert task.arguments["languages"]["hi"] is None
+    scores.score(**task.arguments)
+    rough = scores.read(run, "dense", "heldout", "hi", every)
+    assert 0 < np.abs(exact - rough).max() < 0.3
+    assert abs(rough.mean() / exact.mean() - 1) < 1e-3
+    assert "score/heldout/dense" not in {t.name for t in scores.tasks(run, recipe)}
+
+
 def test_another_model_is_scored_anew(run: Path) -> None:
     every = documents(heldout(run), "hi")
     scores.score(run, "dense", "heldout", {"hi": None})

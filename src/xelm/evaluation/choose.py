@@ -12,7 +12,7 @@ from xelm.evaluation.contest import OWN, Contest
 
 
 def own_bits_per_byte(
-    run: Path, models_by_language: dict[str, str], split: str = "dev"
+    run: Path, models_by_language: dict[str, str], split: str = "dev", dtype: str = "float32"
 ) -> dict[str, float]:
     """language -> bits per byte of the model that answers for it, on the whole split.
 
@@ -22,7 +22,7 @@ def own_bits_per_byte(
     models = {code: model for code, model in models_by_language.items() if code in known}
     for model in sorted(set(models.values())):
         languages: dict[str, int | None] = {c: None for c, m in models.items() if m == model}
-        scores.score(run, model, split, languages)
+        scores.score(run, model, split, languages, dtype=dtype)
     return arms.bits_per_byte(run, models, split)
 
 

@@ -43,18 +43,26 @@ def tasks(run: Path, recipe: Asked) -> list[Task]:
     scoring = [
         task
         for (model, split), caps in _wanted(contest).items()
-        for task in _task(contest.run, model, split, caps, device=contest.device)
+        for task in _task(
+            contest.run, model, split, caps, device=contest.device, dtype=contest.settings.dtype
+        )
     ]
     return scoring + samples.tasks(contest)
 
 
 def own_tasks(
-    run: Path, model: str, languages: Iterable[str], after: Sequence[str] = (), device: str = "cpu"
+    run: Path,
+    model: str,
+    languages: Iterable[str],
+    after: Sequence[str] = (),
+    *,
+    device: str = "cpu",
+    dtype: str = "float32",
 ) -> list[Task]:
     """Score one model on the whole dev text of the languages it answers for (the sweep)."""
     known = TokenShards(Path(run) / "corpus", "dev").languages
     caps: Caps = dict.fromkeys(one for one in languages if one in known)
-    return _task(Path(run), model, "dev", caps, tuple(after), device)
+    return _task(Path(run), model, "dev", caps, tuple(after), device=device, dtype=dtype)
 
 
 def _wanted(contest: Contest) -> dict[tuple[str, str], Caps]:
@@ -79,16 +87,27 @@ def _wanted(contest: Contest) -> dict[tuple[str, str], Caps]:
 
 
 def _task(
-    run: Path, model: str, split: str, caps: Caps, after: tuple[str, ...] = (), device: str = "cpu"
+    run: Path,
+    model: str,
+    split: str,
+    caps: Caps,
+    after: tuple[str, ...] = (),
+    *,
+    device: str,
+    dtype: str,
 ) -> list[Task]:
     shards = TokenShards(run / "corpus", split)
     if not after:
-        caps = {one: cap for one, cap in caps.items() if not _is_done(run, model, shards, one, cap)}
+        caps = {
+            one: cap
+            for one, cap in caps.items()
+            if not _is_done(run, model, shards, one, cap, dtype)
+        }
     if not caps:
         return []
     cost = sum(float(documents(shards, one, cap).tokens.sum()) for one, cap in caps.items())
     arguments = {"run": str(run), "model": model, "split": split, "languages": caps}
-    arguments["device"] = device
+    arguments |= {"device": device, "dtype": dtype}
     name = f"score/{split}/{model}"
     return [Task(name, "xelm.evaluation.scores:score", arguments, after, cost)]
 
@@ -100,37 +119,45 @@ def score(
     languages: Mapping[str, int | None],
     *,
     device: str = "cpu",
+    dtype: str = "float32",
     report: Report = lambda _: None,
 ) -> None:
     """Score a model of the run on the first bytes (None: all) of each language; a task.
 
-    Languages that were scored already with this model and corpus are left alone.
+    Languages that were scored already with this model, corpus and dtype are left alone.
     """
     run = Path(run)
     shards = TokenShards(run / "corpus", split)
     open_ones = [
-        one for one, cap in languages.items() if not _is_done(run, model, shards, one, cap)
+        one for one, cap in languages.items() if not _is_done(run, model, shards, one, cap, dtype)
     ]
     if not open_ones:
         return
-    scorer = _Scorer(run, model, shards, device, report)
+    scorer = _Scorer(run, model, shards, device, dtype, report)
     scorer.expect(sum(int(documents(shards, c, languages[c]).tokens.sum()) for c in open_ones))
     for language in open_ones:
         chosen = documents(shards, language, languages[language])
-        _store(run, model, shards, language, chosen, scorer.score(language, chosen))
+        _store(run, model, shards, language, chosen, dtype, scorer.score(language, chosen))
 
 
 class _Scorer:
     """A loaded model, and the telling of how far it is."""
 
     def __init__(
-        self, run: Path, model: str, shards: TokenShards, device: str, report: Report
+        self,
+        run: Path,
+        model: str,
+        shards: TokenShards,
+        device: str,
+        dtype: str,
+        report: Report,
     ) -> None:
-        import torch
-
         from xelm.models import seed
+        from xelm.training import machine
 
-        self._model = seed.load(run / "models" / model, dtype=torch.float32).to(device)
+        machine.prepare()
+        wanted = machine.dtype(dtype, device)
+        self._model = seed.load(run / "models" / model, dtype=wanted).to(device)
         self._shards, self._report, self._name = shards, report, model
         self._batch_tokens = 65_536 if device.startswith("cuda") else 4096
         self._done, self._all, self._began = 0, 0, time.monotonic()
@@ -206,6 +233,7 @@ def _store(
     shards: TokenShards,
     language: str,
     chosen: Documents,
+    dtype: str,
     logs: NDArray[np.float32],
 ) -> None:
     assert len(logs) == int(chosen.tokens.sum()), "a token without a score"
@@ -219,17 +247,19 @@ def _store(
         "model": fingerprint_of(run, model),
         "corpus": shards.fingerprint,
         "context": shards.context,
+        "dtype": dtype,
         "sha256": sha256(buffer.getvalue()).hexdigest(),
     }
     atomic.write_json(path.with_suffix(".json"), about)
 
 
 def _is_done(
-    run: Path, model: str, shards: TokenShards, language: str, cap_bytes: int | None
+    run: Path, model: str, shards: TokenShards, language: str, cap_bytes: int | None, dtype: str
 ) -> bool:
     path = _place(run, model, shards.split, language)
-    count = documents(shards, language, cap_bytes).count
-    return path.is_file() and _covers(_about(path), run, model, shards, count)
+    count, about = documents(shards, language, cap_bytes).count, _about(path)
+    same = about.get("dtype", "float32") == dtype
+    return path.is_file() and same and _covers(about, run, model, shards, count)
 
 
 def _covers(

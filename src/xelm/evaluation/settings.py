@@ -18,6 +18,8 @@ class EvaluationSettings(BaseModel):
     """Bytes a language for matrix and routed arms; None is all of them."""
     routed_dev_bytes: int | None = Field(None, gt=0)
     """Bytes of dev a language that the router is chosen on; None: as `routed_bytes`."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """What a model computes in when it is scored (softmax: always float32)."""
     router: Literal["tfidf", "unigram", "posterior"] | None = None
     """Kind of router; None: tfidf or unigram, chosen on dev."""
     temperature: float | None = Field(None, gt=0)
