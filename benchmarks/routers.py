@@ -64,8 +64,8 @@ def measure(contest: Contest, allocation: str, words: Embedding | None) -> dict[
     for split in ("dev", "heldout"):
         caps = dict.fromkeys(contest.languages, contest.settings.routed_bytes)
         for expert in data.experts:
-            model, dtype = contest.expert(allocation, expert), contest.settings.dtype
-            scores.score(contest.run, model, split, caps, dtype=dtype)
+            model = contest.expert(allocation, expert)
+            scores.score(contest.run, model, split, caps, **contest.reading.as_json())
     kinds = [kind for kind in TEMPERATURES if kind in data.kinds()]
     rows = tried(contest, allocation, data, list(grid(kinds, len(data.experts))), "pieces")
     if words is not None:

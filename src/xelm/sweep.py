@@ -105,14 +105,8 @@ def tasks(run: Path, recipe: Recipe, arm: str, cell: Cell) -> list[Task]:
     for job in planned:
         after = (job.name,) if job.name in waiting else ()
         languages = _languages(run, arm, job)
-        found += scores.own_tasks(
-            run,
-            job.name,
-            languages,
-            after,
-            device=recipe.launching.device,
-            dtype=recipe.evaluation.dtype,
-        )
+        reading = recipe.evaluation.reading(recipe.launching.device)
+        found += scores.own_tasks(run, job.name, languages, after, reading)
     return found
 
 
@@ -123,8 +117,8 @@ def _score(run: Path, recipe: Recipe, arm: str, cell: Cell) -> float:
         for job in jobs(run, recipe, arm, cell)
         for language in _languages(run, arm, job)
     }
-    found = choose.own_bits_per_byte(run, models, dtype=recipe.evaluation.dtype)
-    return fmean(found.values())
+    reading = recipe.evaluation.reading(recipe.launching.device)
+    return fmean(choose.own_bits_per_byte(run, models, reading=reading).values())
 
 
 def _about(settings: SweepSettings, found: Mapping[Cell, float]) -> dict[str, Any]:

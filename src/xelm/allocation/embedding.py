@@ -33,6 +33,7 @@ FITTED = 50_000
 """Documents that idf and SVD are fitted on, at most: memory stays the same for any corpus."""
 POWER_ITERATIONS = 3
 OVERSAMPLING = 20
+_last: dict[tuple[object, ...], "Embedding"] = {}
 
 
 @dataclass(frozen=True)
@@ -93,8 +94,18 @@ def fit(
 ) -> Embedding:
     """An embedding fitted on at most `most` documents; deterministic by seed.
 
-    terms: pieces or words. UserError when the sample holds no term at all.
+    terms: pieces or words. UserError when the sample holds no term at all. The last one is kept:
+    the allocations of a run share it.
     """
+    key = (shards.folder.resolve(), shards.fingerprint, terms, dims, most, seed)
+    if key not in _last:
+        found = _fit(shards, terms, dims, most, seed)
+        _last.clear()
+        _last[key] = found
+    return _last[key]
+
+
+def _fit(shards: TokenShards, terms: str, dims: int, most: int, seed: int) -> Embedding:
     sample = draw_sample(shards, most, seed)
     chosen: Terms = Pieces(shards) if terms == "pieces" else Words.learn(shards, sample)
     with chunks.one_blas_thread():

@@ -9,10 +9,14 @@ from statistics import fmean
 from xelm.corpus.shards import TokenShards
 from xelm.evaluation import arms, scores
 from xelm.evaluation.contest import OWN, Contest
+from xelm.evaluation.settings import PLAIN, Reading
 
 
 def own_bits_per_byte(
-    run: Path, models_by_language: dict[str, str], split: str = "dev", dtype: str = "float32"
+    run: Path,
+    models_by_language: dict[str, str],
+    split: str = "dev",
+    reading: Reading = PLAIN,
 ) -> dict[str, float]:
     """language -> bits per byte of the model that answers for it, on the whole split.
 
@@ -22,7 +26,7 @@ def own_bits_per_byte(
     models = {code: model for code, model in models_by_language.items() if code in known}
     for model in sorted(set(models.values())):
         languages: dict[str, int | None] = {c: None for c, m in models.items() if m == model}
-        scores.score(run, model, split, languages, dtype=dtype)
+        scores.score(run, model, split, languages, **reading.as_json())
     return arms.bits_per_byte(run, models, split)
 
 

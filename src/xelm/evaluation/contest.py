@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from xelm.corpus.shards import TokenShards
 from xelm.errors import UserError
-from xelm.evaluation.settings import EvaluationSettings
+from xelm.evaluation.settings import EvaluationSettings, Reading
 from xelm.storage import atomic, fingerprint, manifest
 
 SEED, DENSE, MATCHED = "seed", "dense", "dense-matched/"
@@ -84,6 +84,11 @@ class Contest:
             EvaluationSettings.model_validate(recipe.evaluation.model_dump()),
             recipe.launching.device,
         )
+
+    @property
+    def reading(self) -> Reading:
+        """How its models are run to be scored."""
+        return self.settings.reading(self.device)
 
     @cached_property
     def teams(self) -> dict[str, Team]:

@@ -19,6 +19,7 @@ from xelm.corpus.shards import TokenShards
 from xelm.errors import UserError
 from xelm.evaluation import samples
 from xelm.evaluation.contest import Asked, Contest, fingerprint_of
+from xelm.evaluation.settings import PLAIN, Reading
 from xelm.evaluation.text import Documents, documents
 from xelm.launching.task import Task
 from xelm.storage import atomic
@@ -43,9 +44,7 @@ def tasks(run: Path, recipe: Asked) -> list[Task]:
     scoring = [
         task
         for (model, split), caps in _wanted(contest).items()
-        for task in _task(
-            contest.run, model, split, caps, device=contest.device, dtype=contest.settings.dtype
-        )
+        for task in _task(contest.run, model, split, caps, contest.reading)
     ]
     return scoring + samples.tasks(contest)
 
@@ -55,14 +54,12 @@ def own_tasks(
     model: str,
     languages: Iterable[str],
     after: Sequence[str] = (),
-    *,
-    device: str = "cpu",
-    dtype: str = "float32",
+    reading: Reading = PLAIN,
 ) -> list[Task]:
     """Score one model on the whole dev text of the languages it answers for (the sweep)."""
     known = TokenShards(Path(run) / "corpus", "dev").languages
     caps: Caps = dict.fromkeys(one for one in languages if one in known)
-    return _task(Path(run), model, "dev", caps, tuple(after), device=device, dtype=dtype)
+    return _task(Path(run), model, "dev", caps, reading, tuple(after))
 
 
 def _wanted(contest: Contest) -> dict[tuple[str, str], Caps]:
@@ -91,23 +88,21 @@ def _task(
     model: str,
     split: str,
     caps: Caps,
+    reading: Reading,
     after: tuple[str, ...] = (),
-    *,
-    device: str,
-    dtype: str,
 ) -> list[Task]:
     shards = TokenShards(run / "corpus", split)
     if not after:
         caps = {
             one: cap
             for one, cap in caps.items()
-            if not _is_done(run, model, shards, one, cap, dtype)
+            if not _is_done(run, model, shards, one, cap, reading.dtype)
         }
     if not caps:
         return []
     cost = sum(float(documents(shards, one, cap).tokens.sum()) for one, cap in caps.items())
     arguments = {"run": str(run), "model": model, "split": split, "languages": caps}
-    arguments |= {"device": device, "dtype": dtype}
+    arguments |= reading.as_json()
     name = f"score/{split}/{model}"
     return [Task(name, "xelm.evaluation.scores:score", arguments, after, cost)]
 
@@ -120,6 +115,7 @@ def score(
     *,
     device: str = "cpu",
     dtype: str = "float32",
+    compile: bool = False,
     report: Report = lambda _: None,
 ) -> None:
     """Score a model of the run on the first bytes (None: all) of each language; a task.
@@ -133,7 +129,7 @@ def score(
     ]
     if not open_ones:
         return
-    scorer = _Scorer(run, model, shards, device, dtype, report)
+    scorer = _Scorer(run, model, shards, Reading(device, dtype, compile), report)
     scorer.expect(sum(int(documents(shards, c, languages[c]).tokens.sum()) for c in open_ones))
     for language in open_ones:
         chosen = documents(shards, language, languages[language])
@@ -144,22 +140,13 @@ class _Scorer:
     """A loaded model, and the telling of how far it is."""
 
     def __init__(
-        self,
-        run: Path,
-        model: str,
-        shards: TokenShards,
-        device: str,
-        dtype: str,
-        report: Report,
+        self, run: Path, model: str, shards: TokenShards, reading: Reading, report: Report
     ) -> None:
-        from xelm.models import seed
-        from xelm.training import machine
+        from xelm.evaluation.reader import open_model
 
-        machine.prepare()
-        wanted = machine.dtype(dtype, device)
-        self._model = seed.load(run / "models" / model, dtype=wanted).to(device)
+        self._model = open_model(run / "models" / model, reading, shards.context)
         self._shards, self._report, self._name = shards, report, model
-        self._batch_tokens = 65_536 if device.startswith("cuda") else 4096
+        self._batch_tokens = reading.batch_tokens
         self._done, self._all, self._began = 0, 0, time.monotonic()
 
     def expect(self, tokens: int) -> None:

@@ -1,8 +1,31 @@
 """What the user may say about evaluation; the recipe's `evaluation:` block."""
 
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How models are run to be scored."""
+
+    device: str = "cpu"
+    dtype: str = "float32"
+    compile: bool = False
+
+    @property
+    def batch_tokens(self) -> int:
+        """Positions of one forward pass."""
+        return 65_536 if self.device.startswith("cuda") else 4096
+
+    def as_json(self) -> dict[str, Any]:
+        """Arguments of a scoring task."""
+        return asdict(self)
+
+
+PLAIN = Reading()
+"""In float32 on a CPU, as it comes."""
 
 
 class EvaluationSettings(BaseModel):
@@ -20,6 +43,8 @@ class EvaluationSettings(BaseModel):
     """Bytes of dev a language that the router is chosen on; None: as `routed_bytes`."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """What a model computes in when it is scored (softmax: always float32)."""
+    compile: bool = False
+    """Score through torch.compile: for millions of tokens on a CPU; the first ones take longer."""
     router: Literal["tfidf", "unigram", "posterior"] | None = None
     """Kind of router; None: tfidf or unigram, chosen on dev."""
     temperature: float | None = Field(None, gt=0)
@@ -40,3 +65,7 @@ class EvaluationSettings(BaseModel):
         if split == "dev" and self.routed_dev_bytes is not None:
             return self.routed_dev_bytes
         return self.routed_bytes
+
+    def reading(self, device: str) -> Reading:
+        """How models are run to be scored on a device."""
+        return Reading(device, self.dtype, self.compile)

@@ -133,22 +133,26 @@ class Engine:
         """
         while True:
             try:
-                total = self._gradients(windows)
+                total = self.sum_gradients(windows, 1.0 / (len(windows) * self.context))
                 break
             except torch.OutOfMemoryError as error:
                 self._halve(error)
         self.master.update(learning_rate, clip)
         return total
 
-    def _gradients(self, windows: np.ndarray) -> torch.Tensor:
-        scale = torch.tensor(1.0 / (len(windows) * self.context), device=self.device)
+    def sum_gradients(self, windows: np.ndarray, scale: float) -> torch.Tensor:
+        """Begin the gradient sum anew with that of `scale` x the windows' losses; their total."""
+        factor = torch.tensor(scale, device=self.device)
         total = torch.zeros((), device=self.device)
         for start in range(0, len(windows), self.micro_batch):
             inputs, targets = self._micro_batch(windows[start : start + self.micro_batch])
-            loss = self._loss(inputs, targets, scale)
+            loss = self._loss(inputs, targets, factor)
             self.master.collect(loss, first=start == 0)
             total += loss.detach()
         return total
+
+    def close(self) -> None:
+        """Let go of what is outside of this process; the engine stays usable."""
 
     def _halve(self, error: torch.OutOfMemoryError) -> None:
         if self.micro_batch == 1:

@@ -3,9 +3,11 @@
 import json
 import os
 import shutil
+from collections.abc import Callable
 from typing import Any
 
 from xelm.training import machine
+from xelm.training.data_parallel import ParallelEngine
 from xelm.training.engine import Engine
 from xelm.training.events import Notice, Report
 from xelm.training.job import Job
@@ -43,19 +45,27 @@ def engine_for(job: Job, config: Any, report: Report) -> Engine:
         default=str,
     )
     if key not in _kept:
+        for engine in _kept.values():
+            engine.close()
         _kept.clear()
         report(Notice(job.name, _about_compiling(job)))
-        _kept[key] = Engine(
-            config,
-            job.context,
-            settings.windows_at_once,
-            machine.dtype(settings.dtype, device),
-            device,
-            compiles(job),
-            settings.activation_checkpointing,
-            chosen.adapt,
-        )
+        _kept[key] = _new_engine(job, config, device, chosen.adapt)
     return _kept[key]
+
+
+def _new_engine(job: Job, config: Any, device: str, adapt: Callable[[Any], None]) -> Engine:
+    settings = job.settings
+    about = (config, job.context, settings.windows_at_once, machine.dtype(settings.dtype, device))
+    if processes(job) > 1:
+        recompute = settings.activation_checkpointing
+        return ParallelEngine(processes(job), *about, compiles(job), recompute)
+    recompute = settings.activation_checkpointing
+    return Engine(*about, device, compiles(job), recompute, adapt)
+
+
+def processes(job: Job) -> int:
+    """That share the job: as asked for on a CPU, one on a GPU."""
+    return job.settings.processes if machine.device() == "cpu" else 1
 
 
 def compiles(job: Job) -> bool:
@@ -81,7 +91,8 @@ def flags(job: Job) -> dict[str, Any]:
     import torch
 
     device = machine.device()
-    return {
+    several = {"processes": processes(job)} if processes(job) > 1 else {}
+    return several | {
         "device": device,
         "threads": job.settings.threads if device == "cpu" else 0,
         "dtype": str(machine.dtype(job.settings.dtype, device)),

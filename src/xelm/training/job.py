@@ -22,6 +22,7 @@ _ABOUT_THE_MACHINE = (
     "log_every",
     "trackers",
     "threads",
+    "processes",
 )
 _NAME = re.compile(r"[A-Za-z0-9][\w.+-]*(/[A-Za-z0-9][\w.+-]*){0,5}")
 

@@ -18,11 +18,13 @@ def write(
     device: str,
     fingerprints: dict[str, str],
     resumed: int,
+    processes: int,
     peak_flops: float,
 ) -> dict[str, Any]:
     """The content of ledger.json; FLOPs by `models.seed.FLOPS_FORMULA`, seconds of training.
 
-    `peak_flops`: of matrix products, measured in the process that finished the job.
+    `peak_flops`: of matrix products, measured in the process that finished the job; its peak of
+    memory is that of this one process.
     """
     windows = order.windows_by_language()
     return {
@@ -41,9 +43,9 @@ def write(
         "flops_formula": models.FLOPS_FORMULA,
         "seconds": seconds,
         "resumed": resumed,
-        "peak_flops": peak_flops,
+        "peak_flops": peak_flops * processes,
         "peak_memory_bytes": machine.peak_memory_bytes(device),
-        "hardware": machine.hardware(device),
+        "hardware": machine.hardware(device, processes),
         "versions": versions(),
         "windows_hash": windows_hash,
         "order_seed": job.order_seed,

@@ -101,9 +101,10 @@ def peak_memory_bytes(device: str) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def hardware(device: str) -> dict[str, Any]:
-    """What a ledger says about the machine (no host name)."""
-    described: dict[str, Any] = {"cpu": _cpu_name(), "threads": torch.get_num_threads()}
+def hardware(device: str, processes: int = 1) -> dict[str, Any]:
+    """What a ledger says about the machine (no host name); threads of all processes."""
+    threads = torch.get_num_threads() * processes
+    described: dict[str, Any] = {"cpu": _cpu_name(), "threads": threads}
     if device == "cuda":
         described["gpu"] = torch.cuda.get_device_name()
     return described

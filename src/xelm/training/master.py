@@ -50,6 +50,16 @@ class MasterWeights:
         pieces = flat.split_with_sizes(sizes)
         return [piece.view(p.shape) for piece, p in zip(pieces, self.parameters, strict=True)]
 
+    @property
+    def flat_weights(self) -> torch.Tensor:
+        """What the model computes with, all parameters in a row [parameters]."""
+        return self._weights
+
+    @property
+    def flat_gradient(self) -> torch.Tensor:
+        """The sum that the next `update` reads, float32 [parameters]."""
+        return self._gradient
+
     def configure(self, betas: tuple[float, float], eps: float, weight_decay: float) -> None:
         """Set AdamW's constants; decay goes to matrices only."""
         matrices, vectors = self._optimizer.param_groups

@@ -87,6 +87,7 @@ class Session:
             flops_per_token=models.flops_per_token(self.engine.model, self.job.context),
             dtype=self.engine.master.dtype,
             device=self.engine.device.type,
+            processes=engines.processes(self.job),
             metrics=Metrics(self.folder / "metrics.jsonl", self.step),
             report=self.report,
             trackers=trackers.start(self.job, self.folder),
@@ -193,6 +194,7 @@ class Session:
             device=self.engine.device.type,
             fingerprints=self.inputs.fingerprints,
             resumed=self.resumed,
+            processes=engines.processes(self.job),
             peak_flops=machine.matmul_peak(self.engine.master.dtype, self.engine.device.type),
         )
 

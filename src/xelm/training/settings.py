@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Preserve = Literal["none", "freeze-middle", "l2-to-seed", "revert-middle", "lora"]
 
@@ -48,8 +48,10 @@ class ArmSettings(BaseModel):
     compile: bool = True
     """Through torch.compile; one graph serves all experts of a run."""
     threads: int = Field(1, ge=1)
-    """Of the process, on a CPU. One is best for experts side by side; a seed that trains alone is
-    faster with all cores. Results are the same to the bit for the same number only."""
+    """Of each process, on a CPU. Results are the same to the bit for the same number only."""
+    processes: int = Field(1, ge=1)
+    """On a CPU: each takes a part of every batch. One is best for experts side by side, one a
+    core for a seed that trains alone. Not with `dropout` or `preserve`; bits as of threads."""
     activation_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, about a third more time."""
     checkpoint_seconds: float = Field(120.0, ge=0)
@@ -63,7 +65,13 @@ class ArmSettings(BaseModel):
     trackers: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = ()
     """Also send metrics there; each needs its own package."""
 
+    @model_validator(mode="after")
+    def _processes_are_alike(self) -> "ArmSettings":
+        if self.processes > 1 and (self.dropout > 0 or self.preserve != "none"):
+            raise ValueError("processes: more than one needs dropout: 0 and preserve: none")
+        return self
+
     @property
     def windows_at_once(self) -> int:
-        """Of one forward pass: a batch smaller than `micro_batch` is not padded to it."""
-        return min(self.micro_batch, self.batch)
+        """Of one forward pass: a part of a batch smaller than `micro_batch` is not padded to it."""
+        return min(self.micro_batch, -(-self.batch // self.processes))

@@ -39,6 +39,7 @@ class Watch:
     flops_per_token: int
     dtype: torch.dtype
     device: str
+    processes: int
     metrics: Metrics
     report: Report
     trackers: list[Any] = field(default_factory=list)
@@ -93,7 +94,7 @@ class Watch:
 
     def _row(self, step: Step, loss: float, seconds: float) -> dict[str, Any]:
         speed = step.windows * self.job.context / seconds
-        peak = machine.matmul_peak(self.dtype, self.device)
+        peak = machine.matmul_peak(self.dtype, self.device) * self.processes
         done = min(step.number * self.job.settings.batch, self.job.windows)
         return {
             "step": step.number,
