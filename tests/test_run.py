@@ -191,6 +191,18 @@ def test_a_run_takes_changes_that_touch_nothing_it_began(finished: Path, tmp_pat
         Run.create(validate(value, "small.yaml"), run)
 
 
+def test_a_seed_may_go_on_with_more_processes(tmp_path: Path) -> None:
+    import yaml
+
+    value = yaml.safe_load(RECIPE)
+    Run.create(validate(value, "small.yaml"), tmp_path / "run")
+    value["seed"]["training"] |= {"processes": 2, "threads": 2, "dev_every": 9}
+    Run.create(validate(value, "small.yaml"), tmp_path / "run")
+    value["seed"]["training"]["learning_rate"] = 1e-4
+    with pytest.raises(UserError, match=r"differs in seed.training.learning_rate\)"):
+        Run.create(validate(value, "small.yaml"), tmp_path / "run")
+
+
 def test_teams_without_any_expert_do_not_hold_up_the_others(finished: Path, tmp_path: Path) -> None:
     import shutil
 

@@ -1,8 +1,9 @@
 """May a run go on under a changed recipe? Yes, where nothing that was begun depends on the change.
 
 Arms get other settings while corpus and seed stay, an arm or a data order is added when the others
-are done, figures are wanted in another way. What was trained, or begun, is never silently of
-another recipe. A recipe with a sweep chooses settings itself: of it only `evaluation` may change.
+are done, figures are wanted in another way, the seed goes on with more processes. What was trained,
+or begun, is never silently of another recipe. A recipe with a sweep chooses settings itself: of it
+only `evaluation` may change.
 """
 
 from collections.abc import Iterator
@@ -12,10 +13,11 @@ from typing import Any
 from xelm import plan
 from xelm.config import Recipe
 from xelm.errors import UserError
-from xelm.training.job import Job
+from xelm.training.job import ABOUT_THE_MACHINE, Job
 
 _MAY_CHANGE = {"allocations", "controls", "evaluation", "orders", "training"}
 _UNDER_A_SWEEP = {"evaluation"}
+_HOW_THE_SEED_TRAINS = {f"seed.training.{name}" for name in ABOUT_THE_MACHINE}
 
 
 def require_possible(run: Path, there: Recipe, here: Recipe) -> None:
@@ -37,6 +39,8 @@ def require_possible(run: Path, there: Recipe, here: Recipe) -> None:
 
 def _is_free(key: str, free: set[str], kept: Any) -> bool:
     """Allocations may be added or left out, but not become others."""
+    if key in _HOW_THE_SEED_TRAINS:
+        return True
     section, _, rest = key.partition(".")
     return section in free and (section != "allocations" or rest.split(".")[0] not in kept)
 

@@ -15,7 +15,7 @@ from xelm.storage import atomic
 from xelm.training.settings import ArmSettings
 
 _FORMAT = 1
-_ABOUT_THE_MACHINE = (
+ABOUT_THE_MACHINE = (
     "checkpoint_seconds",
     "dev_every",
     "dev_windows",
@@ -81,7 +81,7 @@ class Job:
         Threads change the last bits, as the kind of machine does: flags of a checkpoint tell of it.
         """
         value = self.as_json()
-        for name in _ABOUT_THE_MACHINE:
+        for name in ABOUT_THE_MACHINE:
             value["settings"].pop(name)
         value.pop("corpus")
         for source in value["sources"]:
