@@ -2,18 +2,20 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
 import pytest
 import torch
-from transformers import LlamaConfig
+from transformers import AutoConfig
 
 from xelm.errors import UserError
 from xelm.models import seed
@@ -29,29 +31,20 @@ CONTEXT = 16
 NAME = "pair/en-sw"
 
 
-def config() -> LlamaConfig:
-    return LlamaConfig(
-        vocab_size=60,
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        intermediate_size=48,
-        max_position_embeddings=CONTEXT,
-        tie_word_embeddings=True,
-        initializer_range=0.2,
-    )
+@pytest.fixture
+def config(made_run: Path) -> Any:
+    return AutoConfig.from_pretrained(made_run / "models/seed")
 
 
 @pytest.fixture
-def alone() -> Engine:
+def alone(config: Any) -> Engine:
     torch.manual_seed(1)
-    return Engine(config(), CONTEXT, 4)
+    return Engine(config, CONTEXT, 4)
 
 
 @pytest.fixture(params=[2, 3])
-def shared(request: pytest.FixtureRequest, alone: Engine) -> Iterator[ParallelEngine]:
-    made = ParallelEngine(request.param, config(), CONTEXT, 2, torch.float32, False)
+def shared(request: pytest.FixtureRequest, config: Any, alone: Engine) -> Iterator[ParallelEngine]:
+    made = ParallelEngine(request.param, config, CONTEXT, 2, torch.float32, False)
     made.load({name: p.detach() for name, p in alone.model.named_parameters()})
     yield made
     made.close()
@@ -66,7 +59,7 @@ def no_engine_is_kept() -> Iterator[None]:
 
 
 def windows(count: int) -> np.ndarray:
-    return np.random.default_rng(3).integers(0, 60, size=(count, CONTEXT + 1))
+    return np.random.default_rng(3).integers(0, 300, size=(count, CONTEXT + 1))
 
 
 def test_sums_are_those_of_one_process(alone: Engine, shared: ParallelEngine) -> None:
@@ -118,8 +111,6 @@ def test_a_job_of_two_processes_is_nearly_that_of_one_and_survives_a_stop(
         torch.testing.assert_close(straight[name], tensor, rtol=0.05, atol=2e-3)
     ledger = json.loads((run / "models" / NAME / "ledger.json").read_text())
     assert ledger["hardware"]["threads"] == 2 * torch.get_num_threads()
-
-    import shutil
 
     shutil.rmtree(run / "models" / NAME)
     stops = iter([False] * 3 + [True])

@@ -32,7 +32,7 @@ def open_model(folder: Path, reading: Reading, context: int) -> Any:
         _kept[key].load(model.state_dict())
     else:
         _kept.clear()
-        _kept[key] = CompiledReader(model, reading.batch_tokens // context, context)
+        _kept[key] = CompiledReader(model, reading.rows(context), context)
     return _kept[key]
 
 

@@ -19,6 +19,10 @@ class Reading:
         """Positions of one forward pass."""
         return 65_536 if self.device.startswith("cuda") else 4096
 
+    def rows(self, context: int) -> int:
+        """Whole windows of one forward pass."""
+        return max(1, self.batch_tokens // context)
+
     def as_json(self) -> dict[str, Any]:
         """Arguments of a scoring task."""
         return asdict(self)
