@@ -56,10 +56,9 @@ def engine_for(job: Job, config: Any, report: Report) -> Engine:
 def _new_engine(job: Job, config: Any, device: str, adapt: Callable[[Any], None]) -> Engine:
     settings = job.settings
     about = (config, job.context, settings.windows_at_once, machine.dtype(settings.dtype, device))
-    if processes(job) > 1:
-        recompute = settings.activation_checkpointing
-        return ParallelEngine(processes(job), *about, compiles(job), recompute)
     recompute = settings.activation_checkpointing
+    if processes(job) > 1:
+        return ParallelEngine(processes(job), *about, compiles(job), recompute)
     return Engine(*about, device, compiles(job), recompute, adapt)
 
 
