@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from xelm.evaluation import reader, scores
 from xelm.evaluation.reader import CompiledReader, open_model
 from xelm.evaluation.settings import Reading
 from xelm.models import seed
-from xelm.models.scoring import token_log_probabilities
+from xelm.models.scoring import WindowScorer, token_log_probabilities
 
 CONTEXT = 32
 pytestmark = pytest.mark.skipif(
@@ -42,13 +43,29 @@ def test_it_says_what_transformers_says(run: Path, monkeypatch: pytest.MonkeyPat
     for name in ("seed", "dense"):  # the second through the first one's graph
         plain = seed.load(run / "models" / name, dtype=torch.float32)
         compiled = open_model(run / "models" / name, Reading(compile=True), CONTEXT)
-        assert isinstance(compiled, CompiledReader)
-        layers = compiled._layers
-        compiled._layers = lambda ids, layers=layers: (shapes.append(ids.shape), layers(ids))[1]
+        assert isinstance(compiled, CompiledReader) and isinstance(compiled, WindowScorer)
+        graph = compiled._graph
+
+        def noted(*both: torch.Tensor, graph: Any = graph) -> torch.Tensor:
+            shapes.append(tuple(each.shape for each in both))
+            return graph(*both)
+
+        compiled._graph = noted
         np.testing.assert_allclose(logs(compiled, 4), logs(plain, 4), atol=2e-5)
-        compiled._layers = layers
-    assert len(shapes) >= 10 and set(shapes) == {torch.Size([4, CONTEXT])}
+        compiled._graph = graph
+    whole, half = torch.Size([4, CONTEXT]), torch.Size([4, CONTEXT // 2])
+    assert len(shapes) >= 10 and set(shapes) == {(whole, whole), (whole, half)}
     assert len(reader._kept) == 1
+
+
+@pytest.mark.parametrize(
+    ("rows", "length", "kept"),
+    [(1, CONTEXT, CONTEXT), (5, CONTEXT, CONTEXT), (4, 9, 9), (4, CONTEXT, 3)],
+)
+def test_other_shapes_are_not_its_business(run: Path, rows: int, length: int, kept: int) -> None:
+    model = seed.load(run / "models" / "seed", dtype=torch.float32)
+    inputs = torch.zeros(rows, length, dtype=torch.int64)
+    assert CompiledReader(model, 4, CONTEXT).score(inputs, inputs[:, :kept]) is None
 
 
 def test_another_architecture_goes_its_own_way(run: Path, tmp_path: Path) -> None:

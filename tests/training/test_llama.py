@@ -45,6 +45,15 @@ def test_hidden_states_and_gradients_are_those_of_transformers(
         torch.testing.assert_close(left, right, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("first", [0, 1, 17, 32, 63])
+def test_the_last_positions_alone(first: int) -> None:
+    peer = model(4, 2)
+    ids = torch.randint(0, 50, (3, 64))
+    ours = llama.LlamaForward(peer, 64, recompute=False)(ids, first)
+    theirs = peer.model(input_ids=ids, use_cache=False).last_hidden_state[:, first:]
+    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
 def test_only_plain_llamas_take_this_way() -> None:
     assert llama.fits(model(4, 2).config)
     assert not llama.fits(model(4, 2, attention_bias=True).config)

@@ -122,14 +122,8 @@ class Pieces:
 
     def counts(self, shards: TokenShards, documents: Documents) -> "csr_matrix":
         """Counts [documents, vocabulary]."""
-        from scipy.sparse import csr_matrix
-
         ids, offsets = token_rows(shards, documents)
-        ones = np.ones(len(ids), dtype=np.float32)
-        shape = (len(documents.indices), self.vocabulary)
-        matrix = csr_matrix((ones, ids, offsets.astype(np.int32)), shape=shape)
-        matrix.sum_duplicates()
-        return matrix
+        return _count_rows(ids, offsets, self.vocabulary)
 
     @cached_property
     def _tokenizer(self) -> Any:
@@ -157,18 +151,13 @@ class Words:
 
     def counts(self, shards: TokenShards, documents: Documents) -> "csr_matrix":
         """Counts [documents, words]; words outside the vocabulary do not count."""
-        from scipy.sparse import csr_matrix
-
         columns: list[int] = []
         offsets = [0]
         for text in decoded(self._tokenizer, shards, documents):
             found = (self.place.get(word) for word in words(text))
             columns.extend(place for place in found if place is not None)
             offsets.append(len(columns))
-        data = (np.ones(len(columns), np.float32), np.array(columns, np.int32), offsets)
-        matrix = csr_matrix(data, shape=(len(documents.indices), self.size))
-        matrix.sum_duplicates()
-        return matrix
+        return _count_rows(np.array(columns, np.int32), np.array(offsets), self.size)
 
     @cached_property
     def _tokenizer(self) -> Any:
@@ -193,6 +182,19 @@ class Words:
                     counted.update(words(text))
         kept = sorted(counted.items(), key=lambda item: (-item[1], item[0]))[:most]
         return cls(shards, sorted(word for word, _ in kept))
+
+
+def _count_rows(
+    terms: npt.NDArray[np.int32], offsets: npt.NDArray[np.int64], size: int
+) -> "csr_matrix":
+    """How often row i, terms[offsets[i]:offsets[i+1]], holds each term: float32 [rows, size]."""
+    from scipy.sparse import csr_matrix
+
+    ones = np.ones(len(terms), dtype=np.float32)
+    matrix = csr_matrix((ones, terms, offsets.astype(np.int32)), shape=(len(offsets) - 1, size))
+    matrix = matrix.tocsc().tocsr()  # sorts the terms of each row in linear time
+    matrix.sum_duplicates()
+    return matrix
 
 
 def words(text: str) -> list[str]:

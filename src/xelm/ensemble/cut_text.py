@@ -25,19 +25,35 @@ _BYTES = 100_000
 """Of text that is cut, at most."""
 _DOCUMENTS, _TOKENS = 250, 400
 """Documents it is taken from, and tokens of each, at most."""
+_AT_ONCE = 1000
+"""Stretches tokenized in one call."""
 
 
 def with_cut_text(
-    counts: NDArray[np.int64], share: Share, shards: TokenShards, language: str
+    counts: NDArray[np.int64], tokenizer: Any, share: Share, shards: TokenShards, language: str
 ) -> NDArray[np.int64]:
-    """`counts` [vocabulary] of a share's text in a language, and `PART` of that text when cut."""
-    tokenizer = tokenizers.load(shards.folder / "tokenizer")
-    ids = tokenizers.encode(tokenizer, _stretches(_text(tokenizer, share, shards, language)))
+    """`counts` [vocabulary] of a share's text in a language, and `PART` of that text when cut.
+
+    `tokenizer` is the one that the shards were made with.
+    """
     wanted = int(counts.sum() * PART / (1 - PART))
-    flat = np.array([one for some in ids for one in some], dtype=np.int64)[:wanted]
+    text = _text(tokenizer, share, shards, language)
+    flat = np.array(_cut_ids(tokenizer, text, wanted), dtype=np.int64)
     cut = np.bincount(flat, minlength=len(counts))
     whole: NDArray[np.int64] = np.rint(cut * (wanted / max(1, len(flat)))).astype(np.int64)
     return counts + whole
+
+
+def _cut_ids(tokenizer: Any, text: bytes, wanted: int) -> list[int]:
+    """The first ids of the text's stretches; no more is tokenized than about as many."""
+    ids: list[int] = []
+    stretches = _stretches(text)
+    for start in range(0, len(stretches), _AT_ONCE):
+        if len(ids) >= wanted:
+            break
+        for some in tokenizers.encode(tokenizer, stretches[start : start + _AT_ONCE]):
+            ids += some
+    return ids[:wanted]
 
 
 def _text(tokenizer: Any, share: Share, shards: TokenShards, language: str) -> bytes:
@@ -45,6 +61,8 @@ def _text(tokenizer: Any, share: Share, shards: TokenShards, language: str) -> b
     held = np.asarray(share.documents(language))
     found = b""
     for place in np.linspace(0, max(0, len(held) - 1), min(len(held), _DOCUMENTS)):
+        if len(found) >= _BYTES:
+            break
         ids = np.asarray(shards.document(language, int(held[int(place)])))[:_TOKENS]
         found += tokenizer.decode(ids.tolist(), skip_special_tokens=True).encode()
     return found[:_BYTES]

@@ -60,8 +60,10 @@ def fit(run: Path, allocation: Allocation, experts: Sequence[str]) -> RouterData
     }
     tokens = {name: dict(allocation.experts[name]) for name in experts}
     columns = choose_columns(tokens)
+    tokenizer = tokenizers.load(shards.folder / "tokenizer")
     counts = [
-        column_counts(shares[column.expert], shards, str(column.language)) for column in columns
+        column_counts(tokenizer, shares[column.expert], shards, str(column.language))
+        for column in columns
     ]
     data = RouterData(
         experts=tuple(experts),
@@ -143,9 +145,11 @@ def by_language(tokens: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, 
     return turned
 
 
-def column_counts(share: Share, shards: TokenShards, language: str) -> NDArray[np.int64]:
+def column_counts(
+    tokenizer: Any, share: Share, shards: TokenShards, language: str
+) -> NDArray[np.int64]:
     """A column of the unigram router: piece counts, of cut text as well (cut_text.py)."""
-    return with_cut_text(piece_counts(share, shards, language), share, shards, language)
+    return with_cut_text(piece_counts(share, shards, language), tokenizer, share, shards, language)
 
 
 def piece_counts(share: Share, shards: TokenShards, language: str) -> NDArray[np.int64]:

@@ -3,21 +3,22 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import torch
+from torch.nn.functional import pad
 
 from xelm.evaluation.settings import Reading
 from xelm.models import seed
 from xelm.training import engines, machine
 from xelm.training.llama import LlamaForward, fits
+from xelm.training.loss import target_log_probabilities
 
 _kept: dict[str, "CompiledReader"] = {}
 
 
 def open_model(folder: Path, reading: Reading, context: int) -> Any:
-    """The model of a folder, or something that is called as it is and answers faster.
+    """The model of a folder, or a `WindowScorer` of it, which answers faster.
 
     Only Llamas are compiled, on a CPU with a C++ compiler; the graph is kept for the next of them.
     """
@@ -37,29 +38,34 @@ def open_model(folder: Path, reading: Reading, context: int) -> Any:
 
 
 class CompiledReader:
-    """A Llama whose layers are one compiled graph for batches of `rows` whole windows.
+    """A Llama that scores batches of `rows` whole windows in one compiled graph.
 
     Other shapes, of which a text has few, go through transformers.
     """
 
     def __init__(self, model: Any, rows: int, context: int) -> None:
-        self._model, self._shape = model, (rows, context)
-        self._layers = torch.compile(
-            LlamaForward(model, context, recompute=False), fullgraph=True, dynamic=False
-        )
-        self.config, self.device = model.config, model.device
+        self._model, self._rows, self.window = model, rows, context
+        self._layers = LlamaForward(model, context, recompute=False)
+        self._graph = torch.compile(self._scores, fullgraph=True, dynamic=False)
+        self.config, self.device, self.forward = model.config, model.device, model.forward
 
     def load(self, state: Mapping[str, torch.Tensor]) -> None:
         """Become another model of the same architecture."""
         self._model.load_state_dict(state)
 
-    def forward(self, input_ids: torch.Tensor, use_cache: bool, logits_to_keep: int = 0) -> Any:
-        """As of a transformers model: an object with `logits` of the last positions (0: all)."""
-        if tuple(input_ids.shape) != self._shape:
-            return self._model(
-                input_ids=input_ids, use_cache=use_cache, logits_to_keep=logits_to_keep
-            )
-        kept_bkd = self._layers(input_ids)[:, -logits_to_keep:]
-        return SimpleNamespace(logits=self._model.lm_head(kept_bkd))
+    def score(self, inputs_bt: torch.Tensor, targets_bk: torch.Tensor) -> torch.Tensor | None:
+        """As a `WindowScorer`; None where less than half of the graph's work would be asked for."""
+        count, kept = targets_bk.shape
+        fits = inputs_bt.shape[1] == self.window and kept in (self.window, self.window // 2)
+        if not (fits and self._rows / 2 <= count <= self._rows):
+            return None
+        missing = (0, 0, 0, self._rows - count)
+        return self._graph(pad(inputs_bt, missing), pad(targets_bk, missing))[:count]
 
-    __call__ = forward
+    def _scores(self, inputs_bt: torch.Tensor, targets_bk: torch.Tensor) -> torch.Tensor:
+        hidden = self._layers(inputs_bt, self.window - targets_bk.shape[1]).flatten(0, 1)
+        scores = target_log_probabilities(hidden, self._model.lm_head.weight, targets_bk.flatten())
+        return scores.view(targets_bk.shape)
+
+    def __call__(self, **arguments: Any) -> Any:
+        return self._model(**arguments)

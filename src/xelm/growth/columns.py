@@ -94,7 +94,8 @@ def fit(data: RouterData, shards: TokenShards, language: str, dev: TokenShards) 
 
 def _fit(data: RouterData, shards: TokenShards, language: str) -> NewColumn:
     share = Share.of(shards, {language: None})
-    counts = fitting.column_counts(share, shards, language)
+    tokenizer = tokenizers.load(shards.folder / "tokenizer")
+    counts = fitting.column_counts(tokenizer, share, shards, language)
     if data.tfidf is None:
         return NewColumn(language, counts[None], None, None)
     centroid, unseen = _centroid(data.tfidf, shards, language)

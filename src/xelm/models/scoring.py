@@ -9,13 +9,14 @@ import inspect
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 
 _LOGITS_AT_ONCE = 48_000_000  # elements: bounds memory for large vocabularies
-_ROWS_AT_ONCE = {"cpu": 64}  # of a softmax: its table of log-probabilities stays in the cache
+_ROWS_AT_ONCE = {"cpu": 64}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,19 @@ class Window:
     def skipped(self) -> int:
         """Positions at the window's beginning whose output nobody asks for."""
         return self.scored_from - self.start
+
+
+@runtime_checkable
+class WindowScorer(Protocol):
+    """A model that also scores targets itself, in windows of one length."""
+
+    window: int
+
+    def score(self, inputs_bt: torch.Tensor, targets_bk: torch.Tensor) -> torch.Tensor | None:
+        """Log-probabilities [b, k] of the targets of the last k positions, in float32.
+
+        None where it has no faster way than its logits.
+        """
 
 
 def token_log_probabilities(
@@ -68,11 +82,22 @@ def score_windows(
     batch_tokens: int = 4096,
 ) -> None:
     """Score the targets that these windows count, into `results` (one array a document)."""
-    ordered = sorted(chosen, key=lambda window: (window.start - window.stop, window.skipped))
+    length = partial(_length, getattr(model, "window", 0))
+    ordered = sorted(chosen, key=lambda window: (-length(window), window.skipped))
     vocabulary = model.config.get_text_config().vocab_size
     batch_tokens = max(1, min(batch_tokens, _LOGITS_AT_ONCE // vocabulary))
-    for batch in _batches(ordered, batch_tokens):
-        _score(model, documents, batch, end_of_text, results)
+    start = 0
+    while start < len(ordered):
+        longest = length(ordered[start])
+        count = max(1, batch_tokens // longest)
+        _score(model, documents, ordered[start : start + count], longest, end_of_text, results)
+        start += count
+
+
+def _length(window: int, one: Window) -> int:
+    """Positions with padding: a longer half of a window that models are fast at is made whole."""
+    length = one.stop - one.start
+    return window if window / 2 < length <= window else length
 
 
 def windows(document: int, tokens: int, context: int) -> Iterator[Window]:
@@ -87,24 +112,15 @@ def windows(document: int, tokens: int, context: int) -> Iterator[Window]:
         yield Window(document, max(0, done + stride - context), stop, done)
 
 
-def _batches(windows: Sequence[Window], batch_tokens: int) -> Iterator[Sequence[Window]]:
-    start = 0
-    while start < len(windows):
-        longest = windows[start].stop - windows[start].start
-        count = max(1, batch_tokens // longest)
-        yield windows[start : start + count]
-        start += count
-
-
 @torch.no_grad()
 def _score(
     model: Any,
     documents: Sequence[np.ndarray],
     batch: Sequence[Window],
+    length: int,
     end_of_text: int,
     results: Sequence[np.ndarray],
 ) -> None:
-    length = max(window.stop - window.start for window in batch)
     inputs = np.full((len(batch), length), end_of_text, dtype=np.int64)
     targets = np.full((len(batch), length), end_of_text, dtype=np.int64)
     for row, window in enumerate(batch):
@@ -124,15 +140,19 @@ def _score(
 def _target_log_probabilities(model: Any, inputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
     inputs_bt = torch.from_numpy(inputs).to(model.device)
     targets_bt = torch.from_numpy(targets).to(model.device)
+    if isinstance(model, WindowScorer):
+        own = model.score(inputs_bt, targets_bt)
+        if own is not None:
+            return own.cpu().numpy()
     kept = targets.shape[1]
     few = {"logits_to_keep": kept} if kept < inputs.shape[1] and _keeps(model) else {}
     logits_btv = model(input_ids=inputs_bt, use_cache=False, **few).logits[:, -kept:]
-    wide_btv = logits_btv if logits_btv.dtype == torch.float64 else logits_btv.float()
-    rows = _ROWS_AT_ONCE.get(wide_btv.device.type, len(targets_bt) * kept)
+    wide = torch.promote_types(logits_btv.dtype, torch.float32)
+    rows = _ROWS_AT_ONCE.get(logits_btv.device.type, len(targets_bt) * kept)
     losses = [
-        torch.nn.functional.cross_entropy(logits, some, reduction="none")
+        torch.nn.functional.cross_entropy(logits.to(wide), some, reduction="none")
         for logits, some in zip(
-            wide_btv.flatten(0, 1).split(rows), targets_bt.flatten().split(rows), strict=True
+            logits_btv.flatten(0, 1).split(rows), targets_bt.flatten().split(rows), strict=True
         )
     ]
     scores: np.ndarray = -torch.cat(losses).view(targets_bt.shape).cpu().numpy()

@@ -49,18 +49,23 @@ class LlamaForward:
         self.mask_tt = torch.zeros(context, context, device=device).masked_fill(later, -1e30)
         self.heads, self.groups = config.num_attention_heads, config.num_key_value_heads
 
-    def __call__(self, inputs_bt: torch.Tensor) -> torch.Tensor:
+    def __call__(self, inputs_bt: torch.Tensor, first: int = 0) -> torch.Tensor:
+        """The states at positions from `first` on [b, t - first, d].
+
+        The last layer computes no others, of which it needs keys and values only.
+        """
         hidden = functional.embedding(inputs_bt, self.model.embed_tokens.weight)
-        for layer in self.model.layers:
+        *layers, last = self.model.layers
+        for layer, start in [*((layer, 0) for layer in layers), (last, first)]:
             if self.recompute and torch.is_grad_enabled():
-                hidden = checkpoint(self._layer, layer, hidden, use_reentrant=False)
+                hidden = checkpoint(self._layer, layer, hidden, start, use_reentrant=False)
             else:
-                hidden = self._layer(layer, hidden)
+                hidden = self._layer(layer, hidden, start)
         return self._norm(hidden, self.model.norm)
 
-    def _layer(self, layer: Any, hidden: torch.Tensor) -> torch.Tensor:
-        hidden = hidden + self._attention(
-            layer.self_attn, self._norm(hidden, layer.input_layernorm)
+    def _layer(self, layer: Any, hidden: torch.Tensor, first: int) -> torch.Tensor:
+        hidden = hidden[:, first:] + self._attention(
+            layer.self_attn, self._norm(hidden, layer.input_layernorm), first
         )
         normed, mlp = self._norm(hidden, layer.post_attention_layernorm), layer.mlp
         gate = functional.linear(normed, mlp.gate_proj.weight)
@@ -74,9 +79,9 @@ class LlamaForward:
         weight: torch.Tensor = norm.weight
         return weight * (wide * scale).to(hidden.dtype)
 
-    def _attention(self, module: Any, hidden_btd: torch.Tensor) -> torch.Tensor:
+    def _attention(self, module: Any, hidden_btd: torch.Tensor, first: int) -> torch.Tensor:
         batch, length, _ = hidden_btd.shape
-        query = self._rotated(hidden_btd, module.q_proj.weight, self.heads)
+        query = self._rotated(hidden_btd, module.q_proj.weight, self.heads, first)
         key = self._rotated(hidden_btd, module.k_proj.weight, self.groups)
         value = functional.linear(hidden_btd, module.v_proj.weight)
         value = value.view(batch, length, self.groups, -1).transpose(1, 2)
@@ -85,30 +90,33 @@ class LlamaForward:
             value = value.repeat_interleave(self.heads // self.groups, dim=1)
         mixed = self._causal(query * module.scaling, key, value)
         return functional.linear(
-            mixed.transpose(1, 2).reshape(batch, length, -1), module.o_proj.weight
+            mixed.transpose(1, 2).reshape(batch, length - first, -1), module.o_proj.weight
         )
 
-    def _rotated(self, hidden_btd: torch.Tensor, weight: torch.Tensor, heads: int) -> torch.Tensor:
-        """Queries or keys [b, heads, t, width] with their rotary position."""
+    def _rotated(
+        self, hidden_btd: torch.Tensor, weight: torch.Tensor, heads: int, first: int = 0
+    ) -> torch.Tensor:
+        """Queries or keys [b, heads, t - first, width] with their rotary position."""
+        hidden_btd, cos, sin = hidden_btd[:, first:], self.cos_t2w[first:], self.sin_t2w[first:]
         batch, length, width = *hidden_btd.shape[:2], weight.shape[0] // heads
         plain = functional.linear(hidden_btd, weight).view(batch, length, heads, 2, width // 2)
-        rotated: torch.Tensor = (
-            plain * self.cos_t2w[:, None] + plain.flip(3) * self.sin_t2w[:, None]
-        )
+        rotated: torch.Tensor = plain * cos[:, None] + plain.flip(3) * sin[:, None]
         return rotated.view(batch, length, heads, width).transpose(1, 2)
 
     def _causal(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
-        """Softmax attention [b, h, t, width], block of queries by block of queries."""
-        if query.device.type != "cpu":
+        """Softmax attention [b, h, q, width] of the last q positions, block by block of them."""
+        length = key.shape[2]
+        first = length - query.shape[2]
+        if query.device.type != "cpu" and first == 0:
             return functional.scaled_dot_product_attention(
                 query, key, value, is_causal=True, scale=1.0
             )
-        length = query.shape[2]
         step = -(-length // _BLOCKS)
         parts = []
-        for start in range(0, length, step):
+        for start in range(first, length, step):
             stop = min(start + step, length)
-            scores = query[:, :, start:stop] @ key[:, :, :stop].transpose(-1, -2)
+            here = query[:, :, start - first : stop - first]
+            scores = here @ key[:, :, :stop].transpose(-1, -2)
             weights = (scores.float() + self.mask_tt[start:stop, :stop]).softmax(-1)
             parts.append(weights.to(value.dtype) @ value[:, :, :stop])
         return torch.cat(parts, dim=2)

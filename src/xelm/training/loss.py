@@ -29,6 +29,19 @@ def summed_cross_entropy(
     return total - gained.sum()
 
 
+def target_log_probabilities(
+    hidden_nd: torch.Tensor, weight_vd: torch.Tensor, targets_n: torch.Tensor
+) -> torch.Tensor:
+    """log softmax(hidden weight^T)[target], float32 [n]: the same chunks without gradients."""
+    chunks = _chunks(hidden_nd, weight_vd)
+    parts = []
+    for hidden, targets in zip(hidden_nd.chunk(chunks), targets_n.chunk(chunks), strict=True):
+        logits = (hidden @ weight_vd.T).float()
+        gained = logits.gather(-1, targets[:, None]).squeeze(-1)
+        parts.append(gained - logits.logsumexp(-1))
+    return torch.cat(parts)
+
+
 def _chunks(hidden_nd: torch.Tensor, weight_vd: torch.Tensor) -> int:
     at_once = _CHUNK_ELEMENTS.get(hidden_nd.device.type, 1 << 27)
     wanted = -(-hidden_nd.shape[0] * weight_vd.shape[0] // at_once)
