@@ -19,7 +19,8 @@ from xelm.models.sizes import Size, size
 from xelm.storage import atomic
 from xelm.training.job import divided_batch
 
-BYTES_PER_PARAMETER = 18  # bf16 weight and gradient, float32 master weight, gradient and AdamW
+BYTES_PER_PARAMETER = 18  # bf16 weight, float32 gradient sum, master weight and both moments
+_BYTES_OF_A_HELPER = 16  # bf16 weight, float32 gradient sum and master; what both see of the two
 _USUAL_SHARE_OF_PEAK = 0.5
 _FLOPS_PER_SECOND = {"cpu": 4.3e11, "cuda": 9e14}  # bf16 products: one AVX512-BF16 core, one H100
 
@@ -39,9 +40,7 @@ def describe(recipe: Recipe) -> dict[str, Any]:
         "arms": arms,
         "flops": flops or None,
         "hours_by_rule_of_thumb": round(flops / rate / 3600, 2) if flops else None,
-        "training_memory_bytes": seed["parameters"] * BYTES_PER_PARAMETER
-        if seed["parameters"]
-        else None,
+        "training_memory_bytes": _memory(recipe, seed["parameters"]),
         "missing": _missing(recipe),
     }
 
@@ -82,6 +81,17 @@ def _seed(recipe: Recipe) -> dict[str, Any]:
 def _counts(name: str, parameters: int | None) -> dict[str, Any]:
     per_token = 6 * parameters if parameters else None
     return {"from": name, "parameters": parameters, "flops_per_token": per_token}
+
+
+def _memory(recipe: Recipe, parameters: int | None) -> int | None:
+    """Bytes of the largest job of an arm or of the seed, activations apart."""
+    seed, device = plan.seed_job(recipe), recipe.launching.device
+    settings = [recipe.training.of(arm) for arm in recipe.arms()]
+    settings += [seed.settings] if seed is not None else []
+    processes = max((each.processes for each in settings), default=1) if device == "cpu" else 1
+    if not parameters:
+        return None
+    return parameters * (BYTES_PER_PARAMETER + _BYTES_OF_A_HELPER * (processes - 1))
 
 
 def _missing(recipe: Recipe) -> list[str]:

@@ -1,0 +1,117 @@
+"""The preview of a run agrees with the plan, and the status of one with what is in its folder."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from xelm import plan, preview
+from xelm.config import Recipe, validate
+from xelm.errors import UserError
+from xelm.models.sizes import size
+from xelm.storage import atomic
+
+
+def recipe(**sections: Any) -> Recipe:
+    return validate(
+        {
+            "name": "trial",
+            "corpus": {"train": "sample", "context": 100},
+            "seed": {"folder": "sample"},
+            "allocations": {"typology-3": {"method": "typology", "k": 3}},
+            "controls": ["dense", "dense-matched/typology-3"],
+            "training": {"tokens": 100_000, "defaults": {"batch": 6}},
+            **sections,
+        },
+        "trial.yaml",
+    )
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    experts = {name: {"languages": {name: 900}} for name in ("en", "ru", "zh")}
+    value = {"experts": experts, "owner": {name: name for name in experts}}
+    atomic.write_json(tmp_path / "allocations" / "typology-3" / "allocation.json", value)
+    return tmp_path
+
+
+@pytest.mark.parametrize("steps", [None, "published"])
+def test_jobs_and_steps_are_those_of_the_plan(run: Path, steps: str | None) -> None:
+    asked = recipe(training={"tokens": 100_000, "defaults": {"batch": 6}, "steps": steps})
+    jobs = plan.all_jobs(run, asked)
+    for arm, row in preview.describe(asked)["arms"].items():
+        own = [job for job in jobs if job.name == arm or job.name.startswith(f"{arm}/")]
+        assert row["jobs"] == len(own)
+        assert {job.settings.batch for job in own} == {row["batch"]}
+        assert all(abs(job.steps - row["steps"]) <= 1 for job in own)
+        assert abs(sum(job.tokens for job in own) - row["tokens"]) < 100
+
+
+def test_memory_counts_every_process() -> None:
+    fresh: dict[str, Any] = {"size": "2m", "tokens": 100_000}
+    parameters = size("2m", 8192).parameters
+    both = {"tokens": 100_000, "defaults": {"batch": 6}, "arms": {"dense": {"processes": 3}}}
+
+    def memory(**sections: Any) -> int:
+        asked = recipe(corpus={"train": "sample", "vocabulary": 8192}, **sections)
+        return int(preview.describe(asked)["training_memory_bytes"])
+
+    assert memory(seed=fresh) == 18 * parameters
+    assert memory(seed=fresh | {"training": {"processes": 2}}) == 34 * parameters
+    assert memory(seed=fresh, training=both) == 50 * parameters
+    on_gpu = {"device": "cuda"}
+    assert memory(seed=fresh, training=both, launching=on_gpu) == 18 * parameters
+
+
+def test_a_helpers_bytes_are_what_it_holds() -> None:
+    """Counted from the tensors of an engine that has not updated, and the memory shared with it."""
+    from transformers import AutoConfig
+
+    from xelm.training.data_parallel import _Memory
+    from xelm.training.engine import Engine
+
+    config = AutoConfig.for_model(
+        "llama",
+        vocab_size=64,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+    )
+    engine = Engine(config, 8, 1, torch.bfloat16)
+    memory = _Memory(engine, room=1)
+    master = engine.master
+    held = [master.flat_weights, master.flat_gradient, *master.weights().values()]
+    shared = [memory.weights, memory.gradient]
+    count = master.flat_weights.numel()
+    memory.close()
+    bytes_ = sum(each.numel() * each.element_size() for each in (*held, *shared))
+    assert bytes_ == preview._BYTES_OF_A_HELPER * count
+
+
+def test_missing_text_is_named(tmp_path: Path) -> None:
+    about = preview.describe(recipe(corpus={"train": str(tmp_path / "nowhere"), "context": 100}))
+    (missing,) = about["missing"]
+    assert missing.startswith("corpus.train: ") and "nowhere" in missing
+
+
+def test_the_plan_is_json_as_well(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    preview.show(recipe(), run, as_json=True)
+    assert json.loads(capsys.readouterr().out)["arms"]["dense"]["steps"] == 167
+    preview.show(recipe(), run)
+    assert "memory: " in (shown := capsys.readouterr().out) and "167" in shown
+
+
+def test_status_tells_done_begun_and_waiting(run: Path) -> None:
+    with pytest.raises(UserError, match=r"no run here .*xelm run"):
+        preview.status(run)
+    atomic.write_text(run / "run.yaml", "recipe: {}\n")
+    plan.write(run, plan.all_jobs(run, recipe()))
+    metrics = run / "training" / "typology-3" / "ru" / "metrics.jsonl"
+    metrics.write_text('{"step": 3, "tokens": 1800}\n{"step": 4, "to', encoding="utf-8")
+    about = preview.status(run)
+    assert about["jobs"]["typology-3/ru"] == {"state": "begun", "step": 3, "tokens": 1800}
+    assert about["jobs"]["dense"] == {"state": "waiting"}
+    assert about["allocated"] == ["typology-3"] and not about["evaluated"]
