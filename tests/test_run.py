@@ -8,11 +8,13 @@ import sys
 import time
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from xelm.config import Recipe, load, validate
 from xelm.errors import UserError
+from xelm.launching.local import LocalPool
 from xelm.run import STAGES, Run
 
 RECIPE = """
@@ -41,10 +43,22 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
     return load(path)
 
 
+_begun: list[int] = []
+"""Numbers of the workers that `finished` began."""
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory, recipe: Recipe) -> Path:
     folder = tmp_path_factory.mktemp("finished") / "run"
-    Run.create(recipe, folder, _quiet).all()
+    begin = LocalPool._start
+
+    def noted(pool: LocalPool, number: int) -> Any:
+        _begun.append(number)
+        return begin(pool, number)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(LocalPool, "_start", noted)
+        Run.create(recipe, folder, _quiet).all()
     return folder
 
 
@@ -72,6 +86,12 @@ def test_what_a_run_leaves(finished: Path) -> None:
     arms |= {f"typology-2/{kind}" for kind in ("own", "top1", "mixture")}
     assert set(summary["arms"]) == arms
     assert set(summary["languages"]) == {"en", "hi", "ru", "zh"}
+
+
+def test_one_worker_serves_all_stages(finished: Path) -> None:
+    assert _begun == [0]
+    log = (finished / "logs" / "worker-0.log").read_text()
+    assert "Traceback" not in log
 
 
 def test_budgets_and_windows_agree(finished: Path) -> None:

@@ -9,7 +9,8 @@ in files (see CONTRIBUTING.md), never in memory.
 
 import os
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ class Run:
 
     def __init__(self, folder: Path, recipe: Recipe, say: Say = print) -> None:
         self.folder, self.recipe, self.say = Path(folder), recipe, say
+        self._pool: LocalPool | None = None
 
     @classmethod
     def create(cls, recipe: Recipe, folder: Path, say: Say = print) -> "Run":
@@ -78,8 +80,9 @@ class Run:
 
     def all(self) -> None:
         """All stages in order."""
-        for stage in STAGES:
-            getattr(self, stage)()
+        with self._workers():
+            for stage in STAGES:
+                getattr(self, stage)()
         self.say(f"all is done; open {self.folder / 'report.html'}")
         for name in list(self.recipe.allocations)[:1]:
             bundle = self.folder / "bundles" / name
@@ -109,13 +112,14 @@ class Run:
 
     def train(self, names: Sequence[str] | None = None) -> None:
         """Train the jobs named (default: all, after the sweep if there is one)."""
-        self._run_tasks("seed", seeding.place(self.folder, self.recipe))
-        if names == ["seed"]:
-            return
-        self._sweep()
-        jobs = plan.all_jobs(self.folder, self.recipe)
-        plan.write(self.folder, jobs)
-        self._run_tasks("train", plan.tasks(self.folder, plan.select(jobs, names)))
+        with self._workers():
+            self._run_tasks("seed", seeding.place(self.folder, self.recipe))
+            if names == ["seed"]:
+                return
+            self._sweep()
+            jobs = plan.all_jobs(self.folder, self.recipe)
+            plan.write(self.folder, jobs)
+            self._run_tasks("train", plan.tasks(self.folder, plan.select(jobs, names)))
 
     def assemble(self) -> None:
         """Bundles of the experts that are there: `bundles/<allocation>/`.
@@ -158,30 +162,36 @@ class Run:
 
         choose_settings(self.folder, self.recipe, self._run_tasks)
 
-    def _run_tasks(self, title: str, tasks: Sequence[Task]) -> None:
+    @contextmanager
+    def _workers(self) -> Iterator[LocalPool]:
+        """Workers, begun as tasks ask for them, that stay until the outermost user is done.
+
+        So imports and compiled steps serve all stages, and every round of a sweep.
+        """
+        if self._pool is not None:
+            yield self._pool
+            return
         launching = self.recipe.launching
-        run_tasks(title, tasks, self.folder / "logs", launching.workers, launching.device)
+        count = worker_count(launching.workers, launching.device)
+        with LocalPool(count, self.folder / "logs", launching.device) as self._pool:
+            try:
+                yield self._pool
+            finally:
+                self._pool = None
 
-
-def run_tasks(
-    title: str,
-    tasks: Sequence[Task],
-    logs: Path,
-    workers: int | None = None,
-    device: str = "cpu",
-) -> None:
-    """Run tasks on this machine's free cores or GPUs, showing how they go."""
-    if not tasks:
-        return
-    count = min(worker_count(workers, device), len(tasks))
-    with LocalPool(count, logs, device) as pool, View(title, [t.name for t in tasks]) as view:
-        pool.run(tasks, view.on_message)
+    def _run_tasks(self, title: str, tasks: Sequence[Task]) -> None:
+        """Run tasks on this machine's free cores or GPUs, showing how they go."""
+        if not tasks:
+            return
+        with self._workers() as pool, View(title, [task.name for task in tasks]) as view:
+            pool.run(tasks, view.on_message)
 
 
 def train_one(folder: Path, name: str) -> None:
     """Train one job of a folder that is no run of ours: a packed expert."""
     task = Task(name, "xelm.training.loop:train", {"run": str(folder), "name": name})
-    run_tasks("train", [task], Path(folder) / "logs", 1)
+    with LocalPool(1, Path(folder) / "logs") as pool, View("train", [name]) as view:
+        pool.run([task], view.on_message)
 
 
 def _run_yaml(recipe: Recipe) -> str:
