@@ -17,7 +17,9 @@ from xelm.config import SweepSettings, load
 from xelm.corpus.shards import TokenShards
 from xelm.errors import UserError
 from xelm.run import Run
+from xelm.storage.manifest import DamagedArtefact
 from xelm.sweep import Cell, at_edge, next_cells
+from xelm.training import loop
 
 BATCHES, RATES = [4, 8, 16, 32], [5e-4, 1e-3, 2e-3]
 RECIPE = """
@@ -161,3 +163,55 @@ def test_done_work_is_not_done_again(swept: Path) -> None:
     Run.open(swept, lambda _: None).train()
     assert {path: path.stat().st_mtime_ns for path in models} == models
     assert (swept / "training" / "sweep.json").is_file()
+
+
+@pytest.fixture(scope="module")
+def on_all(swept: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run whose sweep had the whole budget; corpus, seed and allocation are those of `swept`."""
+    folder = tmp_path_factory.mktemp("on-all")
+    (folder / "small.yaml").write_text(RECIPE)
+    sets = ["sweep.share=1", "sweep.batch=[8]", "sweep.learning_rate=[1e-3, 1e-2]"]
+    run = Run.create(load(folder / "small.yaml", sets), folder / "run", lambda _: None)
+    for part in ("corpus", "allocations", "models/seed", "training/seed"):
+        shutil.copytree(swept / part, folder / "run" / part)
+    run.train()
+    return folder / "run"
+
+
+def weights(run: Path, model: str) -> bytes:
+    return (run / "models" / model / "model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("model", ["dense", "typology-2/en-ru"])
+def test_a_sweep_on_the_whole_budget_has_trained_the_arms(
+    on_all: Path, tmp_path: Path, model: str
+) -> None:
+    ledger = json.loads((on_all / "models" / model / "ledger.json").read_text())
+    assert ledger["job"].startswith(f"sweep/{model.split('/')[0]}/")
+    run = tmp_path / "run"
+    shutil.copytree(on_all, run)
+    shutil.rmtree(run / "models" / model)
+    loop.train(run, model)  # the same job, trained
+    assert weights(run, model) == weights(on_all, model)
+    assert json.loads((run / "models" / model / "ledger.json").read_text())["job"] == model
+
+
+def test_a_sweep_on_a_part_leaves_the_arms_to_train(swept: Path) -> None:
+    models = swept / "models"
+    trained = [models / "dense", *(models / "typology-2").iterdir()]
+    jobs = [json.loads((folder / "ledger.json").read_text())["job"] for folder in trained]
+    assert jobs == [folder.relative_to(models).as_posix() for folder in trained]
+
+
+def test_a_damaged_model_of_the_sweep_is_not_taken(on_all: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(on_all, run)
+    shutil.rmtree(run / "models" / "dense")
+    best = json.loads((on_all / "models/dense/ledger.json").read_text())["job"]
+    path = run / "models" / best / "model.safetensors"
+    flipped = bytearray(path.read_bytes())
+    flipped[len(flipped) // 2] ^= 1
+    path.write_bytes(bytes(flipped))
+    with pytest.raises(DamagedArtefact, match=r"model\.safetensors"):
+        Run.open(run, lambda _: None).train()
+    assert not (run / "models" / "dense").exists()

@@ -156,11 +156,13 @@ class Run:
         report.show(self.folder, self.recipe)
 
     def _sweep(self) -> None:
-        if self.recipe.sweep is None or (self.folder / "training" / "sweep.json").is_file():
+        if self.recipe.sweep is None:
             return
-        from xelm.sweep import choose_settings
+        from xelm.sweep import choose_settings, take_trained
 
-        choose_settings(self.folder, self.recipe, self._run_tasks)
+        if not (self.folder / "training" / "sweep.json").is_file():
+            choose_settings(self.folder, self.recipe, self._run_tasks)
+        take_trained(self.folder, self.recipe)
 
     @contextmanager
     def _workers(self) -> Iterator[LocalPool]:

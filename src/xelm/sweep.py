@@ -4,7 +4,9 @@ Without it a comparison says more about the settings than about the method: dens
 batches than experts do. The choice reads the dev split only; held-out text cannot be reached here.
 """
 
+import shutil
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -14,7 +16,7 @@ from xelm.config import Recipe, SweepSettings
 from xelm.evaluation import choose, scores
 from xelm.growth import rounds
 from xelm.launching.task import Task
-from xelm.storage import atomic
+from xelm.storage import atomic, manifest
 from xelm.training.job import Job
 from xelm.training.settings import ArmSettings
 
@@ -86,12 +88,36 @@ def _name(cell: Cell) -> str:
     return f"b{cell[0]}-lr{cell[1]:g}"
 
 
+def _prefix(arm: str, cell: Cell) -> str:
+    return f"sweep/{arm}/{_name(cell)}/"
+
+
+def take_trained(run: Path, recipe: Recipe) -> None:
+    """Copy what the sweep has trained already: of a sweep on the whole budget, each arm's best.
+
+    Only a model of the same job in all but its name; others, such as of a part of the budget or of
+    a parent that lies elsewhere, are left to be trained.
+
+    Raises:
+        DamagedArtefact: a model of the sweep is not as it was written.
+    """
+    run = Path(run)
+    for arm in recipe.arms():
+        for job in plan.jobs_in_order(run, recipe, arm, recipe.orders[0]):
+            trained = replace(job, name=_prefix(arm, _own(job.settings)) + job.name)
+            there = plan.is_finished(run, trained.name) and plan.trains_same(run, trained)
+            if there and not plan.is_finished(run, job.name):
+                with atomic.folder(run / "models" / job.name, listed=False) as copy:
+                    shutil.copytree(run / "models" / trained.name, copy, dirs_exist_ok=True)
+                    manifest.verify(copy)
+
+
 def jobs(run: Path, recipe: Recipe, arm: str, cell: Cell) -> list[Job]:
     """The jobs of an arm under one setting, on the sweep's part of the budget."""
     assert recipe.sweep is not None
     batch, rate = cell
     settings = recipe.training.of(arm).model_copy(update={"batch": batch, "learning_rate": rate})
-    prefix = f"sweep/{arm}/{_name(cell)}/"
+    prefix = _prefix(arm, cell)
     order, share = recipe.orders[0], recipe.sweep.share
     return plan.jobs_of_arm(run, recipe, arm, settings, order=order, share=share, prefix=prefix)
 
