@@ -101,15 +101,20 @@ def take_trained(run: Path, recipe: Recipe) -> None:
     Raises:
         DamagedArtefact: a model of the sweep is not as it was written.
     """
-    run = Path(run)
+    models = Path(run) / "models"
     for arm in recipe.arms():
         for job in plan.jobs_in_order(run, recipe, arm, recipe.orders[0]):
             trained = replace(job, name=_prefix(arm, _own(job.settings)) + job.name)
             there = plan.is_finished(run, trained.name) and plan.trains_same(run, trained)
             if there and not plan.is_finished(run, job.name):
-                with atomic.folder(run / "models" / job.name, listed=False) as copy:
-                    shutil.copytree(run / "models" / trained.name, copy, dirs_exist_ok=True)
-                    manifest.verify(copy)
+                _copy(models / trained.name, models / job.name)
+
+
+def _copy(source: Path, target: Path) -> None:
+    atomic.remove_leftovers(target.parent)  # of a copy that was killed
+    with atomic.folder(target, listed=False) as copy:
+        shutil.copytree(source, copy, dirs_exist_ok=True)
+        manifest.verify(copy)
 
 
 def jobs(run: Path, recipe: Recipe, arm: str, cell: Cell) -> list[Job]:
