@@ -1,4 +1,4 @@
-"""The preview of a run agrees with the plan, and the status of one with what is in its folder."""
+"""The preview of a run agrees with the plan."""
 
 import json
 from pathlib import Path
@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from xelm import plan, preview
+from xelm import plan, preview, sweep
 from xelm.config import Recipe, validate
-from xelm.errors import UserError
 from xelm.models.sizes import size
 from xelm.storage import atomic
 
@@ -104,14 +103,35 @@ def test_the_plan_is_json_as_well(run: Path, capsys: pytest.CaptureFixture[str])
     assert "memory: " in (shown := capsys.readouterr().out) and "167" in shown
 
 
-def test_status_tells_done_begun_and_waiting(run: Path) -> None:
-    with pytest.raises(UserError, match=r"no run here .*xelm run"):
-        preview.status(run)
-    atomic.write_text(run / "run.yaml", "recipe: {}\n")
-    plan.write(run, plan.all_jobs(run, recipe()))
-    metrics = run / "training" / "typology-3" / "ru" / "metrics.jsonl"
-    metrics.write_text('{"step": 3, "tokens": 1800}\n{"step": 4, "to', encoding="utf-8")
-    about = preview.status(run)
-    assert about["jobs"]["typology-3/ru"] == {"state": "begun", "step": 3, "tokens": 1800}
-    assert about["jobs"]["dense"] == {"state": "waiting"}
-    assert about["allocated"] == ["typology-3"] and not about["evaluated"]
+def test_a_seed_that_is_trained_here_counts(run: Path) -> None:
+    fresh: dict[str, Any] = {"size": "2m", "tokens": 300_000, "training": {"batch": 16}}
+    asked = recipe(corpus={"train": "sample", "vocabulary": 8192}, seed=fresh)
+    about, job = preview.describe(asked), plan.seed_job(asked)
+    assert job is not None
+    assert (about["seed"]["steps"], about["seed"]["tokens"]) == (job.steps, job.tokens)
+    of_arms = sum(arm["flops"] for arm in about["arms"].values())
+    assert about["flops"] == of_arms + 6 * size("2m", 8192).parameters * job.tokens
+    assert preview.describe(recipe())["seed"]["flops"] is None
+
+
+@pytest.mark.parametrize("search", ["full", "neighbours"])
+def test_a_sweep_counts_what_it_begins_with(
+    run: Path, search: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    grid = {"batch": [3, 6, 12], "learning_rate": [1e-3, 2e-3, 4e-3], "share": 0.5}
+    asked = recipe(sweep=grid | {"search": search})
+    about = preview.describe(asked)["sweep"]
+    cells = 9 if search == "full" else 5  # batch 6 at its usual 2e-3, and all four beside it
+    assert set(about["settings"].values()) == {cells}
+    jobs = [job for arm in asked.arms() for job in sweep.jobs(run, asked, arm, (6, 2e-3))]
+    assert about["tokens"] == pytest.approx(cells * sum(job.tokens for job in jobs), rel=0.01)
+    preview.show(asked, run)
+    shown = f"{'at least ' if search == 'neighbours' else ''}{3 * cells} settings on 50%"
+    assert f"before the arms, {shown}" in capsys.readouterr().out
+
+
+def test_a_sweep_on_the_whole_budget_trains_the_first_order() -> None:
+    grid = {"batch": [3, 6], "learning_rate": [1e-3], "share": 1}
+    orders = preview.describe(recipe(sweep=grid, orders=[0, 1]))
+    of_arms = sum(arm["flops"] for arm in orders["arms"].values())
+    assert orders["flops"] == orders["sweep"]["flops"] + of_arms

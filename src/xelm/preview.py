@@ -1,4 +1,4 @@
-"""What a run will do before it does it (`--dry-run`), and where it stands (`xelm status`).
+"""What a run will do before it does it (`--dry-run`).
 
 Nothing heavy is imported unless the seed's size must be read; nothing is written.
 """
@@ -14,35 +14,52 @@ from xelm import plan, seeding
 from xelm.config import Recipe
 from xelm.corpus.readers import files
 from xelm.errors import UserError
+from xelm.launching.local import worker_count
 from xelm.launching.view import duration
 from xelm.models.sizes import Size, size
-from xelm.storage import atomic
 from xelm.training.job import divided_batch
 
 BYTES_PER_PARAMETER = 18  # bf16 weight, float32 gradient sum, master weight and both moments
 _BYTES_OF_A_HELPER = 16  # bf16 weight, float32 gradient sum and master; what both see of the two
-_USUAL_SHARE_OF_PEAK = 0.5
-_FLOPS_PER_SECOND = {"cpu": 4.3e11, "cuda": 9e14}  # bf16 products: one AVX512-BF16 core, one H100
+_FLOPS_PER_SECOND = {
+    "cpu": 1.1e11,  # a core that trains 2M parameters at 9,500 tokens a second, 6N a token
+    "cuda": 4.5e14,  # half of an H100's peak
+}
 
 
 def describe(recipe: Recipe) -> dict[str, Any]:
-    """The plan as data: arms with jobs, steps, tokens, FLOPs; time and memory by rule of thumb."""
+    """The plan as data: arms with jobs, steps, tokens, FLOPs; time and memory by rule of thumb.
+
+    `seed` has the same of its own training, where it is trained here; `sweep` is None or says what
+    the settings that are tried cost, at least.
+    """
     seed = _seed(recipe)
-    device = recipe.launching.device
     arms = {arm: _arm(recipe, arm, seed) for arm in recipe.arms()}
-    flops = sum(arm["flops"] or 0 for arm in arms.values()) * len(recipe.orders)
-    workers = recipe.launching.workers or 1
-    rate = _FLOPS_PER_SECOND[device.partition(":")[0]] * _USUAL_SHARE_OF_PEAK * workers
+    sweep = _sweep(recipe, seed)
+    # a sweep on the whole budget has trained the first order
+    left = len(recipe.orders) - bool(sweep and sweep["share"] == 1)
+    of_arms = sum(arm["flops"] or 0 for arm in arms.values()) * left
+    of_arms += (sweep and sweep["flops"]) or 0
+    flops = of_arms + (seed["flops"] or 0)
     return {
         "recipe": recipe.name,
         "seed": seed,
         "orders": len(recipe.orders),
         "arms": arms,
+        "sweep": sweep,
         "flops": flops or None,
-        "hours_by_rule_of_thumb": round(flops / rate / 3600, 2) if flops else None,
+        "hours_by_rule_of_thumb": round(_hours(recipe, seed, of_arms), 2) if flops else None,
         "training_memory_bytes": _memory(recipe, seed["parameters"]),
         "missing": _missing(recipe),
     }
+
+
+def _hours(recipe: Recipe, seed: dict[str, Any], flops_of_arms: float) -> float:
+    """The seed trains alone, with the processes that it asks for; arms on all workers."""
+    device = recipe.launching.device
+    workers = worker_count(recipe.launching.workers, device)
+    flops: float = (seed["flops"] or 0) / seed.get("processes", 1) + flops_of_arms / workers
+    return flops / _FLOPS_PER_SECOND[device.partition(":")[0]] / 3600
 
 
 def _arm(recipe: Recipe, arm: str, seed: dict[str, Any]) -> dict[str, Any]:
@@ -53,14 +70,33 @@ def _arm(recipe: Recipe, arm: str, seed: dict[str, Any]) -> dict[str, Any]:
     if recipe.training.steps == "published":
         batch = divided_batch(batch, k)
     tokens = windows * recipe.corpus.context
-    per_token = seed["flops_per_token"]
     return {
         "jobs": k,
         "batch": batch,
         "learning_rate": settings.learning_rate,
         "steps": -(-(windows // k) // batch),
         "tokens": tokens,
-        "flops": per_token * tokens if per_token else None,
+        "flops": _flops(seed, tokens),
+    }
+
+
+def _sweep(recipe: Recipe, seed: dict[str, Any]) -> dict[str, Any] | None:
+    """What a sweep tries at least: a search by neighbours goes on where one is better."""
+    if recipe.sweep is None:
+        return None
+    from xelm.sweep import next_cells
+
+    settings = {
+        arm: len(next_cells(recipe.sweep, (own.batch, own.learning_rate), {}))
+        for arm, own in ((arm, recipe.training.of(arm)) for arm in recipe.arms())
+    }
+    tokens = round(recipe.training.tokens * recipe.sweep.share) * sum(settings.values())
+    return {
+        "search": recipe.sweep.search,
+        "share": recipe.sweep.share,
+        "settings": settings,
+        "tokens": tokens,
+        "flops": _flops(seed, tokens),
     }
 
 
@@ -68,7 +104,7 @@ def _seed(recipe: Recipe) -> dict[str, Any]:
     """Parameters of the seed and FLOPs a token (6N, attention aside), where they can be known."""
     if recipe.seed.size is not None:
         built: Size = size(recipe.seed.size, recipe.corpus.vocabulary)
-        return _counts(recipe.seed.size, built.parameters)
+        return _counts(recipe.seed.size, built.parameters) | _training_of_seed(recipe, built)
     assert recipe.seed.folder is not None
     try:
         where = seeding.source(recipe.seed.folder)
@@ -80,7 +116,25 @@ def _seed(recipe: Recipe) -> dict[str, Any]:
 
 def _counts(name: str, parameters: int | None) -> dict[str, Any]:
     per_token = 6 * parameters if parameters else None
-    return {"from": name, "parameters": parameters, "flops_per_token": per_token}
+    return {"from": name, "parameters": parameters, "flops_per_token": per_token, "flops": None}
+
+
+def _training_of_seed(recipe: Recipe, built: Size) -> dict[str, Any]:
+    job = plan.seed_job(recipe)
+    assert job is not None
+    return {
+        "jobs": 1,
+        "batch": job.settings.batch,
+        "learning_rate": job.settings.learning_rate,
+        "steps": job.steps,
+        "tokens": job.tokens,
+        "processes": job.settings.processes,
+        "flops": 6 * built.parameters * job.tokens,
+    }
+
+
+def _flops(seed: dict[str, Any], tokens: int) -> int | None:
+    return seed["flops_per_token"] * tokens if seed["flops_per_token"] else None
 
 
 def _memory(recipe: Recipe, parameters: int | None) -> int | None:
@@ -118,81 +172,33 @@ def show(recipe: Recipe, folder: Path, *, as_json: bool = False) -> None:
     table = Table(title=f"{recipe.name} -> {folder}", title_justify="left")
     for column in ("arm", "jobs", "steps", "batch", "learning rate", "tokens"):
         table.add_column(column, justify="left" if column == "arm" else "right")
-    for arm, row in about["arms"].items():
+    trained = {"seed": about["seed"]} if about["seed"]["flops"] else {}
+    for arm, row in (trained | about["arms"]).items():
         cells = [row["jobs"], row["steps"], row["batch"], row["learning_rate"]]
         table.add_row(arm, *map(str, cells), f"{row['tokens']:,}")
     console.print(table)
     for line in _summary(about):
-        console.print(line, highlight=False, markup=False)
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _summary(about: dict[str, Any]) -> list[str]:
     lines = [f"seed: {about['seed']['from']}, data orders: {about['orders']}"]
+    least = "at least " if about["sweep"] and about["sweep"]["search"] == "neighbours" else ""
+    if about["sweep"]:
+        lines.append(_sweep_line(about["sweep"], least))
     if about["flops"]:
         hours = about["hours_by_rule_of_thumb"]
-        lines.append(f"training: {about['flops']:.2e} FLOPs, about {duration(hours * 3600)} here")
+        lines.append(
+            f"training: {least}{about['flops']:.2e} FLOPs, about {duration(hours * 3600)} here"
+        )
     if about["training_memory_bytes"]:
         lines.append(f"memory: {about['training_memory_bytes'] / 1e9:.2f} GB and activations a job")
     return lines + [f"not there yet: {one}" for one in about["missing"]]
 
 
-def status(folder: Path) -> dict[str, Any]:
-    """Where a run stands: stages done, jobs done, jobs under way with their last logged step."""
-    folder = Path(folder)
-    if not (folder / "run.yaml").is_file():
-        raise UserError(f"{folder}: no run here (no run.yaml); begin one with `xelm run RECIPE`")
-    jobs = {}
-    for path in sorted((folder / "training").glob("**/job.json")):
-        name = path.parent.relative_to(folder / "training").as_posix()
-        jobs[name] = _job_status(folder, name)
-    return {
-        "run": str(folder),
-        "prepared": (folder / "corpus" / "manifest.json").is_file(),
-        "allocated": _names(folder / "allocations"),
-        "jobs": jobs,
-        "bundles": _names(folder / "bundles"),
-        "evaluated": (folder / "evaluation" / "summary.json").is_file(),
-        "report": (folder / "report.html").is_file(),
-    }
-
-
-def _names(folder: Path) -> list[str]:
-    if not folder.is_dir():
-        return []
-    return sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
-
-
-def _job_status(folder: Path, name: str) -> dict[str, Any]:
-    if plan.is_finished(folder, name):
-        ledger = atomic.read_json(folder / "models" / name / "ledger.json")
-        return {"state": "done", "tokens": ledger["tokens"], "seconds": ledger["seconds"]}
-    metrics = folder / "training" / name / "metrics.jsonl"
-    lines = metrics.read_text(encoding="utf-8").splitlines() if metrics.is_file() else []
-    for line in reversed(lines):
-        try:
-            last = json.loads(line)
-        except ValueError:
-            continue  # a line being written
-        return {"state": "begun", "step": last["step"], "tokens": last["tokens"]}
-    return {"state": "waiting"}
-
-
-def show_status(folder: Path, *, as_json: bool = False) -> None:
-    """Print where a run stands."""
-    about = status(folder)
-    if as_json:
-        print(json.dumps(about, indent=1, ensure_ascii=False))
-        return
-    console = Console()
-    console.print(
-        f"{about['run']}: corpus {'prepared' if about['prepared'] else 'not prepared'}; "
-        f"allocations {', '.join(about['allocated']) or 'none'}; "
-        f"bundles {', '.join(about['bundles']) or 'none'}; "
-        f"{'evaluated' if about['evaluated'] else 'not evaluated'}",
-        highlight=False,
-        soft_wrap=True,
+def _sweep_line(sweep: dict[str, Any], least: str) -> str:
+    count = sum(sweep["settings"].values())
+    return (
+        f"sweep: before the arms, {least}{count} settings on {sweep['share']:.0%} of the budget, "
+        f"{sweep['tokens']:,} tokens; an arm's best on dev replaces what stands above"
     )
-    for name, job in about["jobs"].items():
-        state = job.pop("state")
-        rest = "  ".join(f"{key} {value:,.0f}" for key, value in job.items())
-        console.print(f"  {name}: {state}  {rest}".rstrip(), highlight=False, markup=False)

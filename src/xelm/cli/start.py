@@ -52,9 +52,9 @@ def status(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """What is done, what is training, what is waiting."""
-    from xelm.preview import show_status
+    from xelm.status import show
 
-    show_status(run, as_json=json)
+    show(run, as_json=json)
 
 
 def _run(recipe, folder: Path) -> None:  # type: ignore[no-untyped-def]  # Recipe is imported late
