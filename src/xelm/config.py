@@ -70,8 +70,8 @@ class SweepSettings(Section):
 
     batch: list[int] = Field(min_length=1)
     learning_rate: list[float] = Field(min_length=1)
-    share: float = Field(0.25, gt=0, le=1)
-    """Part of the budget each setting of the grid is given."""
+    share: float = Field(1, gt=0, le=1)
+    """Part of the budget each setting is given; a part finds what is best for a part."""
     search: Literal["full", "neighbours"] = "full"
     """`neighbours`: from the arm's own settings to the best beside them, until none is better."""
 
