@@ -16,7 +16,7 @@ from xelm.corpus.readers import files
 from xelm.errors import UserError
 from xelm.launching.local import worker_count
 from xelm.launching.view import duration
-from xelm.models.sizes import Size, size
+from xelm.models.sizes import size
 from xelm.training.job import divided_batch
 
 BYTES_PER_PARAMETER = 18  # bf16 weight, float32 gradient sum, master weight and both moments
@@ -103,8 +103,9 @@ def _sweep(recipe: Recipe, seed: dict[str, Any]) -> dict[str, Any] | None:
 def _seed(recipe: Recipe) -> dict[str, Any]:
     """Parameters of the seed and FLOPs a token (6N, attention aside), where they can be known."""
     if recipe.seed.size is not None:
-        built: Size = size(recipe.seed.size, recipe.corpus.vocabulary)
-        return _counts(recipe.seed.size, built.parameters) | _training_of_seed(recipe, built)
+        built = size(recipe.seed.size, recipe.corpus.vocabulary)
+        about = _counts(recipe.seed.size, built.parameters)
+        return about | _training_of_seed(recipe, about)
     assert recipe.seed.folder is not None
     try:
         where = seeding.source(recipe.seed.folder)
@@ -119,7 +120,7 @@ def _counts(name: str, parameters: int | None) -> dict[str, Any]:
     return {"from": name, "parameters": parameters, "flops_per_token": per_token, "flops": None}
 
 
-def _training_of_seed(recipe: Recipe, built: Size) -> dict[str, Any]:
+def _training_of_seed(recipe: Recipe, about: dict[str, Any]) -> dict[str, Any]:
     job = plan.seed_job(recipe)
     assert job is not None
     return {
@@ -129,7 +130,7 @@ def _training_of_seed(recipe: Recipe, built: Size) -> dict[str, Any]:
         "steps": job.steps,
         "tokens": job.tokens,
         "processes": job.settings.processes,
-        "flops": 6 * built.parameters * job.tokens,
+        "flops": _flops(about, job.tokens),
     }
 
 

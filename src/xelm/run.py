@@ -71,11 +71,7 @@ class Run:
         Raises:
             UserError: there is none.
         """
-        path = Path(folder) / "run.yaml"
-        if not path.is_file():
-            raise UserError(
-                f"{folder}: no run here (no run.yaml); begin one with `xelm run RECIPE`"
-            )
+        path = require_run(folder)
         return cls(Path(folder), validate(_read(path)["recipe"], str(path)), say)
 
     def all(self) -> None:
@@ -194,6 +190,18 @@ def train_one(folder: Path, name: str) -> None:
     task = Task(name, "xelm.training.loop:train", {"run": str(folder), "name": name})
     with LocalPool(1, Path(folder) / "logs") as pool, View("train", [name]) as view:
         pool.run([task], view.on_message)
+
+
+def require_run(folder: Path) -> Path:
+    """The `run.yaml` of a run's folder.
+
+    Raises:
+        UserError: there is none.
+    """
+    path = Path(folder) / "run.yaml"
+    if not path.is_file():
+        raise UserError(f"{folder}: no run here (no run.yaml); begin one with `xelm run RECIPE`")
+    return path
 
 
 def _run_yaml(recipe: Recipe) -> str:

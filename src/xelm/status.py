@@ -7,15 +7,14 @@ from typing import Any
 from rich.console import Console
 
 from xelm import plan
-from xelm.errors import UserError
+from xelm.run import require_run
 from xelm.storage import atomic
 
 
 def status(folder: Path) -> dict[str, Any]:
     """Where a run stands: stages done, jobs done, jobs under way with their last logged step."""
     folder = Path(folder)
-    if not (folder / "run.yaml").is_file():
-        raise UserError(f"{folder}: no run here (no run.yaml); begin one with `xelm run RECIPE`")
+    require_run(folder)
     jobs = {}
     for path in sorted((folder / "training").glob("**/job.json")):
         name = path.parent.relative_to(folder / "training").as_posix()
