@@ -36,12 +36,12 @@ def _read(name: str) -> Any:
 
 
 def _series(variable: str) -> dict[int, Any]:
-    """Value in tokens -> summary, of sixteen-languages-VARIABLE-<n>m and of the headline's."""
+    """Value in tokens -> summary: sixteen-languages-VARIABLE-<n>m, or at its value the headline."""
     found = {
         int(path.stem.rsplit("-", 1)[1].removesuffix("m")) * 1_000_000: _read(path.stem)
         for path in RESULTS.glob(f"sixteen-languages-{variable}-*m.json")
     }
-    return dict(sorted((found | {HEADLINE[variable]: _read("sixteen-languages")}).items()))
+    return dict(sorted(({HEADLINE[variable]: _read("sixteen-languages")} | found).items()))
 
 
 def arms_table(summary: Mapping[str, Any], arms: list[str]) -> str:
