@@ -127,6 +127,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "sixteen-forgetting": lambda: headline_tables.forgetting(_read("sixteen-languages")),
     "sixteen-sweep": lambda: sweep_table(_read("sixteen-languages-sweep")),
     "sixteen-edges": lambda: sweep_table(_read("sixteen-languages-edges")),
+    "sixteen-whole": lambda: headline_tables.overview(_read("sixteen-languages-budget-4m")),
+    "sixteen-whole-sweep": lambda: sweep_table(_read("sixteen-languages-budget-4m")["sweep"]),
     "sixteen-seeds": lambda: headline_tables.dependence(_series("seed"), "tokens of the seed"),
     "ensemble": lambda: ensemble_tables.cost(_read("ensemble")),
     "routing": lambda: ensemble_tables.routing(_read("routing")),
