@@ -129,6 +129,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "sixteen-edges": lambda: sweep_table(_read("sixteen-languages-edges")),
     "sixteen-whole": lambda: headline_tables.overview(_read("sixteen-languages-budget-4m")),
     "sixteen-whole-sweep": lambda: sweep_table(_read("sixteen-languages-budget-4m")["sweep"]),
+    "sixteen-whole-orders": lambda: arms_table(
+        _read("sixteen-languages-whole-orders"), ["seed", "dense", "typology-16/own"]
+    ),
     "sixteen-seeds": lambda: headline_tables.dependence(_series("seed"), "tokens of the seed"),
     "ensemble": lambda: ensemble_tables.cost(_read("ensemble")),
     "routing": lambda: ensemble_tables.routing(_read("routing")),
