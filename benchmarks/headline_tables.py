@@ -26,7 +26,8 @@ def overview(summary: Summary) -> str:
         if row["documents"] == "all":
             ours = row["bits_per_byte"]
             below = f"{sum(ours[code] < dense[code] for code in ours)} of {len(ours)}"
-            settings = " | ".join(_setting(row[key]) for key in ("batch", "learning_rate"))
+            unsaid = "by expert" if row["tokens"] else ""
+            settings = " | ".join(_setting(row[key], unsaid) for key in ("batch", "learning_rate"))
             figures = f"{row['tokens']:,} | {_mean(ours):.4f} | {_change(ours, dense)}"
             lines.append(f"| {arm} | {settings} | {figures} | {below} |")
     return "\n".join(lines)
@@ -69,7 +70,10 @@ def dependence(summaries: Mapping[int, Summary], variable: str) -> str:
         below = sum(arms[2][code] < arms[1][code] for code in arms[2])
         figures = " | ".join(f"{_mean(row):.4f}" for row in arms)
         gain = f"{100 * (1 - _mean(arms[2]) / _mean(arms[1])):+.2f} %"
-        how = " | ".join(f"{row['batch']}, {_setting(row['learning_rate'])}" for row in rows[1:])
+        how = " | ".join(
+            ", ".join(_setting(row[key], "by expert") for key in ("batch", "learning_rate"))
+            for row in rows[1:]
+        )
         lines.append(f"| {value:,} | {figures} | {gain} | {below} of {len(arms[2])} | {how} |")
     return "\n".join(lines)
 
@@ -116,5 +120,5 @@ def _change(ours: Mapping[str, float], theirs: Mapping[str, float]) -> str:
     return f"{100 * (_mean(ours) / _mean(theirs) - 1):+.2f} %"
 
 
-def _setting(value: float | None) -> str:
-    return "" if value is None else f"{value:g}"
+def _setting(value: float | None, unsaid: str) -> str:
+    return unsaid if value is None else f"{value:g}"

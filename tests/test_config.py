@@ -53,6 +53,22 @@ def test_an_arm_that_does_not_exist() -> None:
     assert "names no allocation" in _error(controls=["dense-matched/tfidf-8"])
 
 
+def test_settings_of_an_expert() -> None:
+    def error(steps: str | None = None, **settings: object) -> str:
+        return _error(training={"tokens": 10, "steps": steps, "arms": settings})
+
+    assert "no arm `typlogy-8/ru`" in error(**{"typlogy-8/ru": {"batch": 1}})
+    assert "arm typology-8/ru: unknown key `batsh`" in error(**{"typology-8/ru": {"batsh": 1}})
+    message = error("published", **{"typology-8/ru": {"batch": 1}})
+    assert "a batch for `typology-8/ru` alone" in message and "published" in message
+
+
+def test_experts_that_choose_cannot_share_a_batch() -> None:
+    grid = {"batch": [8], "learning_rate": [1e-3], "choose": "expert"}
+    message = _error(training={"tokens": 10, "steps": "published"}, sweep=grid)
+    assert "sweep.choose: expert" in message and "published" in message
+
+
 def test_a_seed_has_one_source() -> None:
     assert "either `folder` or `size`" in _error(seed={})
     assert "needs `tokens`" in _error(seed={"size": "2m"})

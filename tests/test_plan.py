@@ -83,6 +83,38 @@ def test_dense_matched_reads_the_windows_of_the_experts(run: Path) -> None:
     assert {source.order_seed for source in matched.sources} == {8}
 
 
+@pytest.mark.parametrize("where", ["typology-3", "typology-3/ru"])
+def test_dense_matched_follows_what_the_experts_are_told_to_read(run: Path, where: str) -> None:
+    jobs = {job.name: job for job in plan.all_jobs(run, _recipe(arms={where: {"alpha": 0.5}}))}
+    experts = [job for name, job in jobs.items() if name.startswith("typology-3/")]
+    matched = jobs["dense-matched/typology-3"]
+    assert list(matched.sources) == [source for job in experts for source in job.sources]
+    assert 0.5 in {source.alpha for source in matched.sources}
+
+
+def test_an_expert_may_have_settings_of_its_own(run: Path) -> None:
+    arms = {"typology-3": {"batch": 12, "warmup": 0.1}, "typology-3/ru": {"batch": 3}}
+    jobs = {job.name: job for job in plan.all_jobs(run, _recipe(arms=arms))}
+    batches = {name: job.settings.batch for name, job in jobs.items() if "orders" not in name}
+    assert batches == {
+        "dense": 6,
+        "dense-matched/typology-3": 6,
+        "typology-3/en-de": 12,
+        "typology-3/hi-zh-sw": 12,
+        "typology-3/ru": 3,
+    }
+    ours = jobs["typology-3/ru"]
+    assert ours.settings.warmup == 0.1
+    assert ours.windows == jobs["orders/8/typology-3/ru"].windows
+    experts = [job for name, job in jobs.items() if name.startswith("typology-3/")]
+    assert sum(job.windows for job in experts) == jobs["dense"].windows
+
+
+def test_settings_of_an_expert_that_is_not_there(run: Path) -> None:
+    with pytest.raises(UserError, match=r"typology-3 has no expert `fr`; it has en-de, hi-zh-sw"):
+        plan.all_jobs(run, _recipe(arms={"typology-3/fr": {"batch": 3}}))
+
+
 def test_writing_again_leaves_files_alone(run: Path) -> None:
     jobs = plan.all_jobs(run, _recipe())
     plan.write(run, jobs)

@@ -123,7 +123,9 @@ def test_a_sweep_counts_what_it_begins_with(
     about = preview.describe(asked)["sweep"]
     cells = 9 if search == "full" else 5  # batch 6 at its usual 2e-3, and all four beside it
     assert set(about["settings"].values()) == {cells}
-    jobs = [job for arm in asked.arms() for job in sweep.jobs(run, asked, arm, (6, 2e-3))]
+    jobs = [
+        job for arm in asked.arms() for job in sweep.jobs(run, asked, sweep.Chooser(arm), (6, 2e-3))
+    ]
     assert about["tokens"] == pytest.approx(cells * sum(job.tokens for job in jobs), rel=0.01)
     preview.show(asked, run)
     shown = f"{'at least ' if search == 'neighbours' else ''}{3 * cells} settings on 50%"

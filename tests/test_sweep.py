@@ -178,6 +178,56 @@ def on_all(swept: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
+@pytest.fixture(scope="module")
+def by_expert(swept: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As `on_all`, every expert at its own best, with a team of random text beside it."""
+    folder = tmp_path_factory.mktemp("by-expert")
+    sets = ["sweep.share=1", "sweep.choose=expert", "sweep.batch=[4, 8]"]
+    sets += ["allocations.random-5={method: random, k: 5}"]
+    sets += ["training.arms={random-5: {learning_rate: 1e-2}, typology-2/en-ru: {batch: 4}}"]
+    (folder / "small.yaml").write_text(RECIPE)
+    run = Run.create(load(folder / "small.yaml", sets), folder / "run", lambda _: None)
+    for part in ("corpus", "models/seed", "training/seed"):
+        shutil.copytree(swept / part, folder / "run" / part)
+    run.allocate()
+    run.train()
+    return folder / "run"
+
+
+def test_every_expert_has_its_own_best(by_expert: Path) -> None:
+    about = json.loads((by_expert / "training" / "sweep.json").read_text())["arms"]["typology-2"]
+    owner = json.loads((by_expert / "allocations/typology-2/allocation.json").read_text())["owner"]
+    assert sorted(about["experts"]) == sorted(set(owner.values()))
+    for expert, own in about["experts"].items():
+        name, score = min(own["scores"].items(), key=lambda item: item[1])
+        expected = fmean(
+            plain_bits_per_byte(by_expert, f"sweep/typology-2/{name}/typology-2/{expert}", code)
+            for code in owner
+            if owner[code] == expert
+        )
+        assert score == pytest.approx(expected, rel=1e-5)
+        ledger = json.loads((by_expert / f"models/typology-2/{expert}/ledger.json").read_text())
+        assert f"b{ledger['batch']}-lr{ledger['learning_rate']:g}" == name
+        assert ledger["job"] == f"sweep/typology-2/{name}/typology-2/{expert}"  # trained once
+
+
+def test_an_arm_whose_experts_choose_is_the_mean_of_its_languages(by_expert: Path) -> None:
+    about = json.loads((by_expert / "training" / "sweep.json").read_text())["arms"]["typology-2"]
+    owner = json.loads((by_expert / "allocations/typology-2/allocation.json").read_text())["owner"]
+    parts = about["experts"]
+    assert set(about["scores"]) == set.intersection(*(set(one["scores"]) for one in parts.values()))
+    for name, score in about["scores"].items():
+        assert score == pytest.approx(fmean(parts[owner[c]]["scores"][name] for c in owner))
+
+
+def test_experts_without_a_language_of_their_own_share_a_setting(by_expert: Path) -> None:
+    about = json.loads((by_expert / "training" / "sweep.json").read_text())["arms"]["random-5"]
+    assert "experts" not in about  # 5 experts, 4 languages: some own none, so have no dev text
+    ledgers = [json.loads(p.read_text()) for p in by_expert.glob("models/random-5/*/ledger.json")]
+    settings = {(one["batch"], one["learning_rate"]) for one in ledgers}
+    assert settings == {(about["chosen"]["batch"], about["chosen"]["learning_rate"])}
+
+
 def weights(run: Path, model: str) -> bytes:
     return (run / "models" / model / "model.safetensors").read_bytes()
 

@@ -58,11 +58,13 @@ class TrainingSettings(Section):
     defaults: dict[str, Any] = {}
     """Settings of every arm (see training/settings.py) unless `arms` says otherwise."""
     arms: dict[str, dict[str, Any]] = {}
-    """Settings by arm: `dense`, `dense-matched/<allocation>`, `<allocation>`."""
+    """Settings by arm: `dense`, `dense-matched/<allocation>`, `<allocation>`; of one expert alone:
+    `<allocation>/<expert>`."""
 
-    def of(self, arm: str) -> ArmSettings:
-        """The settings of one arm: those of `defaults` under those of `arms`."""
-        return ArmSettings(**{**self.defaults, **self.arms.get(arm, {})})
+    def of(self, arm: str, expert: str | None = None) -> ArmSettings:
+        """The settings of an arm or of one of its experts: the closest that says something."""
+        own = self.arms.get(f"{arm}/{expert}", {}) if expert else {}
+        return ArmSettings(**{**self.defaults, **self.arms.get(arm, {}), **own})
 
 
 class SweepSettings(Section):
@@ -74,6 +76,8 @@ class SweepSettings(Section):
     """Part of the budget each setting is given; a part finds what is best for a part."""
     search: Literal["full", "neighbours"] = "full"
     """`neighbours`: from the arm's own settings to the best beside them, until none is better."""
+    choose: Literal["arm", "expert"] = "arm"
+    """`expert`: every expert takes its own best, on dev of its own languages; a control is one."""
 
 
 class LaunchingSettings(Section):
@@ -113,9 +117,6 @@ class Recipe(Section):
                 raise ValueError(
                     f"controls: `{control}` names no allocation{_nearest(name, known)}"
                 )
-        for arm in self.training.arms:
-            if arm not in known:
-                raise ValueError(f"training.arms: no arm `{arm}`{_nearest(arm, known)}")
         for name, rounds in self.rounds.items():
             if name not in self.allocations:
                 near = _nearest(name, list(self.allocations))
@@ -123,25 +124,50 @@ class Recipe(Section):
             check_rounds(name, rounds)
         if len(set(self.orders)) != len(self.orders):
             raise ValueError("orders: each order once")
-        for arm in known:
-            try:
-                self.training.of(arm)
-            except ValidationError as error:
-                raise ValueError(f"training, arm {arm}: {explain(error, ArmSettings)}") from None
-        self._search_starts_on_the_grid()
+        of_experts = [name for name in self.training.arms if name not in known]
+        for name in of_experts:
+            self._check_expert(name)
+        for name in [*known, *of_experts]:
+            self._check_settings(name)
+        if self.sweep is not None and self.sweep.choose == "expert":
+            self._require_own_steps("sweep.choose: expert")
         return self
 
-    def _search_starts_on_the_grid(self) -> None:
+    def _check_expert(self, name: str) -> None:
+        """Is it `<allocation>/<expert>`? Which experts there are is known once it is allocated."""
+        allocation = name.rpartition("/")[0]
+        if allocation not in self.allocations:
+            raise ValueError(f"training.arms: no arm `{name}`{_nearest(name, self.arms())}")
+        if allocation in self.rounds:
+            raise ValueError(
+                f"training.arms: `{name}` is reached in rounds, which train all experts alike; "
+                f"give its settings to `{allocation}` or to a round"
+            )
+        if "batch" in self.training.arms[name]:
+            self._require_own_steps(f"training.arms: a batch for `{name}` alone")
+
+    def _require_own_steps(self, what: str) -> None:
+        if self.training.steps == "published":
+            raise ValueError(
+                f"{what} is not for `training.steps: published`, which divides one batch among "
+                "all experts"
+            )
+
+    def _check_settings(self, name: str) -> None:
+        """Are the settings of an arm or expert valid, and on the grid where a search begins?"""
+        arm, _, expert = (name, "", "") if name in self.arms() else name.rpartition("/")
+        try:
+            own = self.training.of(arm, expert)
+        except ValidationError as error:
+            raise ValueError(f"training, arm {name}: {explain(error, ArmSettings)}") from None
         if self.sweep is None or self.sweep.search == "full":
             return
-        for arm in self.arms():
-            own = self.training.of(arm)
-            for key in ("batch", "learning_rate"):
-                if getattr(own, key) not in getattr(self.sweep, key):
-                    raise ValueError(
-                        f"sweep.{key}: a search by neighbours starts at the arm's own settings; "
-                        f"{getattr(own, key):g} of {arm} is not in the grid"
-                    )
+        for key in ("batch", "learning_rate"):
+            if getattr(own, key) not in getattr(self.sweep, key):
+                raise ValueError(
+                    f"sweep.{key}: a search by neighbours starts at the arm's own settings; "
+                    f"{getattr(own, key):g} of {name} is not in the grid"
+                )
 
     def arms(self) -> list[str]:
         """All arms that are trained: controls first."""

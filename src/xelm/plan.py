@@ -5,7 +5,7 @@ Job names are folders under `models/`: `seed`, `dense`, `dense-matched/<allocati
 tries under `sweep/<arm>/<setting>/`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,21 +46,28 @@ def order_prefix(recipe: Recipe, order: int) -> str:
     return "" if order == recipe.orders[0] else f"orders/{order}/"
 
 
-def settings_of(recipe: Recipe, run: Path, arm: str) -> ArmSettings:
+Settings = Callable[[str | None], ArmSettings]
+"""expert -> its settings; None -> those of the arm, for all that is no single expert."""
+
+
+def settings_of(recipe: Recipe, run: Path, arm: str) -> Settings:
     """An arm's settings: those of the recipe, under those that the sweep chose."""
-    settings = recipe.training.of(arm)
     path = Path(run) / "training" / "sweep.json"
-    if recipe.sweep is None or not path.is_file():
-        return settings
-    chosen = atomic.read_json(path)["arms"][arm]["chosen"]
-    return settings.model_copy(update=chosen)
+    swept = recipe.sweep is not None and path.is_file()
+    about = atomic.read_json(path)["arms"][arm] if swept else {"chosen": {}}
+
+    def of(expert: str | None) -> ArmSettings:
+        chosen = about.get("experts", {}).get(expert, about)["chosen"]
+        return recipe.training.of(arm, expert).model_copy(update=chosen)
+
+    return of
 
 
 def jobs_of_arm(
     run: Path,
     recipe: Recipe,
     arm: str,
-    settings: ArmSettings,
+    settings: Settings,
     *,
     order: int = 0,
     share: float = 1.0,
@@ -72,13 +79,15 @@ def jobs_of_arm(
         share: part of the budget (for the sweep).
         prefix: put before the jobs' names.
     """
-    windows = budget_windows(recipe, settings, share)
+    own = settings(None)
+    windows = budget_windows(recipe, own, share)
     if arm == "dense":
-        return [_job(f"{prefix}dense", windows, recipe, settings, order)]
+        return [_job(f"{prefix}dense", windows, recipe, own, order)]
     if arm.startswith(MATCHED):
         name = arm.removeprefix(MATCHED)
-        experts = _experts(run, recipe, name, settings, windows, order, prefix)
-        return [plan_matched(f"{prefix}{arm}", experts, settings, order)]
+        of_experts = settings_of(recipe, run, name)  # what they read depends on `alpha`
+        experts = _experts(run, recipe, name, of_experts, windows, order, prefix)
+        return [plan_matched(f"{prefix}{arm}", experts, own, order)]
     return _experts(run, recipe, arm, settings, windows, order, prefix)
 
 
@@ -94,7 +103,7 @@ def _experts(
     run: Path,
     recipe: Recipe,
     name: str,
-    settings: ArmSettings,
+    settings: Settings,
     windows: int,
     order: int,
     prefix: str,
@@ -105,7 +114,7 @@ def _experts(
             name,
             recipe.rounds[name],
             recipe.allocations[name],
-            settings,
+            settings(None),
             windows=windows,
             context=recipe.corpus.context,
             order=order,
@@ -113,15 +122,28 @@ def _experts(
             published=recipe.training.steps == "published",
         )
     team = Team.read(run, name)
+    _require_experts(recipe, team)
     k = len(team.experts)
-    if recipe.training.steps == "published":
-        settings = settings.model_copy(update={"batch": divided_batch(settings.batch, k)})
     jobs = []
     for number, expert in enumerate(team.experts):
+        own = settings(expert)
+        if recipe.training.steps == "published":
+            own = own.model_copy(update={"batch": divided_batch(own.batch, k)})
         part = windows // k + (number < windows % k)
         path = f"allocations/{name}/shares/{expert}.json"
-        jobs.append(_job(f"{prefix}{name}/{expert}", part, recipe, settings, order, path))
+        jobs.append(_job(f"{prefix}{name}/{expert}", part, recipe, own, order, path))
     return jobs
+
+
+def _require_experts(recipe: Recipe, team: Team) -> None:
+    """The recipe may give an expert settings of its own; one by this name must be there."""
+    for name in recipe.training.arms:
+        allocation, _, expert = name.rpartition("/")
+        if allocation == team.name and expert not in team.experts:
+            raise UserError(
+                f"training.arms: {team.name} has no expert `{expert}`; "
+                f"it has {', '.join(team.experts)}"
+            )
 
 
 def _job(

@@ -1,12 +1,13 @@
 """The sweep: every arm gets the same grid of (batch, learning rate); its best on dev trains it.
 
 Without it a comparison says more about the settings than about the method: dense likes larger
-batches than experts do. The choice reads the dev split only; held-out text cannot be reached here.
+batches than experts do. Experts are trained and scored alone, so each of them may take a best of
+its own. The choice reads the dev split only; held-out text cannot be reached here.
 """
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -24,37 +25,72 @@ Cell = tuple[int, float]
 """A setting of the grid: (batch, learning rate)."""
 
 
+@dataclass(frozen=True)
+class Chooser:
+    """Who takes a setting of its own: an arm, or one of its experts."""
+
+    arm: str
+    expert: str | None = None
+
+
+def choosers(run: Path, recipe: Recipe) -> list[Chooser]:
+    """Every arm; in its place its experts, where the recipe has them choose and they can.
+
+    Experts in rounds share the arm's setting, and one that owns no language has no dev text.
+    """
+    assert recipe.sweep is not None
+    found = []
+    for arm in recipe.arms():
+        own: list[Chooser] = []
+        if recipe.sweep.choose == "expert" and arm not in {*recipe.controls, *recipe.rounds}:
+            team = plan.Team.read(run, arm)
+            if set(team.owner.values()) == set(team.experts):
+                own = [Chooser(arm, expert) for expert in team.experts]
+        found += own or [Chooser(arm)]
+    return found
+
+
 def choose_settings(
     run: Path, recipe: Recipe, run_tasks: Callable[[str, Sequence[Task]], None]
 ) -> dict[str, Any]:
-    """Train and score each arm's settings, write `training/sweep.json`, and return its content.
+    """Train and score settings, write `training/sweep.json`, and return its content.
 
-    `{"share": x, "search": name, "split": "dev", "arms": {arm: {"scores": {setting: mean bits per
-    byte over languages}, "chosen": {"batch": n, "learning_rate": x}, "at_edge": [keys]}}}`
+    `{"share": x, "search": name, "choose": name, "split": "dev", "arms": {arm: {"scores": {setting:
+    mean bits per byte over languages}, "chosen": {"batch": n, "learning_rate": x}, "at_edge":
+    [keys]}}}`. Where experts choose, the arm has the same of each under "experts"; its own scores
+    are of the settings that all of them tried, its own choice is the best of those.
 
     Args:
         run_tasks: runs tasks under a title; what is done already must give it none.
     """
     assert recipe.sweep is not None
-    found: dict[str, dict[Cell, float]] = {arm: {} for arm in recipe.arms()}
+    found: Found = {chooser: {} for chooser in choosers(run, recipe)}
     while wanted := _wanted(recipe, found):
-        run_tasks("sweep", [task for arm, cell in wanted for task in tasks(run, recipe, arm, cell)])
-        for arm, cell in wanted:
-            found[arm][cell] = _score(run, recipe, arm, cell)
-    arms = {arm: _about(recipe.sweep, cells) for arm, cells in found.items()}
-    about = {"share": recipe.sweep.share, "search": recipe.sweep.search, "split": "dev"}
-    result = about | {"arms": arms}
+        run_tasks("sweep", [task for who, cell in wanted for task in tasks(run, recipe, who, cell)])
+        for who, cell in wanted:
+            found[who][cell] = _bits_per_byte(run, recipe, who, cell)
+    keys = ("share", "search", "choose")
+    about = {key: getattr(recipe.sweep, key) for key in keys} | {"split": "dev"}
+    result = about | {"arms": {arm: _of_arm(recipe, arm, found) for arm in recipe.arms()}}
     atomic.write_json(Path(run) / "training" / "sweep.json", result)
     return result
 
 
-def _wanted(recipe: Recipe, found: Mapping[str, Mapping[Cell, float]]) -> list[tuple[str, Cell]]:
+Found = dict[Chooser, dict[Cell, dict[str, float]]]
+"""Who tried what: bits per byte by language on dev."""
+
+
+def _wanted(recipe: Recipe, found: Found) -> list[tuple[Chooser, Cell]]:
     assert recipe.sweep is not None
-    return [
-        (arm, cell)
-        for arm, cells in found.items()
-        for cell in next_cells(recipe.sweep, _own(recipe.training.of(arm)), cells)
-    ]
+    wanted = []
+    for who, cells in found.items():
+        start = _own(recipe.training.of(who.arm, who.expert))
+        wanted += [(who, cell) for cell in next_cells(recipe.sweep, start, _means(cells))]
+    return wanted
+
+
+def _means(cells: Mapping[Cell, Mapping[str, float]]) -> dict[Cell, float]:
+    return {cell: fmean(bits.values()) for cell, bits in cells.items()}
 
 
 def next_cells(settings: SweepSettings, start: Cell, found: Mapping[Cell, float]) -> list[Cell]:
@@ -117,46 +153,71 @@ def _copy(source: Path, target: Path) -> None:
         manifest.verify(copy)
 
 
-def jobs(run: Path, recipe: Recipe, arm: str, cell: Cell) -> list[Job]:
-    """The jobs of an arm under one setting, on the sweep's part of the budget."""
+def jobs(run: Path, recipe: Recipe, who: Chooser, cell: Cell) -> list[Job]:
+    """The jobs of an arm or expert under one setting, on the sweep's part of the budget."""
     assert recipe.sweep is not None
-    batch, rate = cell
-    settings = recipe.training.of(arm).model_copy(update={"batch": batch, "learning_rate": rate})
-    prefix = _prefix(arm, cell)
-    order, share = recipe.orders[0], recipe.sweep.share
-    return plan.jobs_of_arm(run, recipe, arm, settings, order=order, share=share, prefix=prefix)
+    order, share, prefix = recipe.orders[0], recipe.sweep.share, _prefix(who.arm, cell)
+
+    def settings(expert: str | None) -> ArmSettings:
+        own = recipe.training.of(who.arm, expert)
+        return own.model_copy(update={"batch": cell[0], "learning_rate": cell[1]})
+
+    found = plan.jobs_of_arm(
+        run, recipe, who.arm, settings, order=order, share=share, prefix=prefix
+    )
+    return [job for job in found if who.expert in (None, job.name.rsplit("/", 1)[-1])]
 
 
-def tasks(run: Path, recipe: Recipe, arm: str, cell: Cell) -> list[Task]:
-    """Train an arm under one setting, and score it on dev when it is trained."""
-    planned = jobs(run, recipe, arm, cell)
+def tasks(run: Path, recipe: Recipe, who: Chooser, cell: Cell) -> list[Task]:
+    """Train an arm or expert under one setting, and score it on dev when it is trained."""
+    planned = jobs(run, recipe, who, cell)
     plan.write(run, planned)
     found = plan.tasks(run, planned)
     waiting = {task.name for task in found}
     for job in planned:
         after = (job.name,) if job.name in waiting else ()
-        languages = _languages(run, arm, job)
+        languages = _languages(run, who.arm, job)
         reading = recipe.evaluation.reading(recipe.launching.device)
         found += scores.own_tasks(run, job.name, languages, after, reading)
     return found
 
 
-def _score(run: Path, recipe: Recipe, arm: str, cell: Cell) -> float:
-    """Mean bits per byte over languages on dev."""
+def _bits_per_byte(run: Path, recipe: Recipe, who: Chooser, cell: Cell) -> dict[str, float]:
     models = {
         language: job.name
-        for job in jobs(run, recipe, arm, cell)
-        for language in _languages(run, arm, job)
+        for job in jobs(run, recipe, who, cell)
+        for language in _languages(run, who.arm, job)
     }
     reading = recipe.evaluation.reading(recipe.launching.device)
-    return fmean(choose.own_bits_per_byte(run, models, reading=reading).values())
+    return choose.own_bits_per_byte(run, models, reading=reading)
 
 
-def _about(settings: SweepSettings, found: Mapping[Cell, float]) -> dict[str, Any]:
-    """What was found of an arm, and the best of it."""
-    best = min(found, key=lambda cell: (found[cell], cell))
+def _of_arm(recipe: Recipe, arm: str, found: Found) -> dict[str, Any]:
+    """What was found of an arm, or of its experts and so of the arm."""
+    assert recipe.sweep is not None
+    parts = {who.expert: cells for who, cells in found.items() if who.arm == arm}
+    if None in parts:
+        return _about(recipe.sweep, _means(parts[None]))
+    experts = {str(name): _about(recipe.sweep, _means(cells)) for name, cells in parts.items()}
+    common = set.intersection(*(set(cells) for cells in parts.values()))
+    together = {cell: _joined(cells[cell] for cells in parts.values()) for cell in common}
+    about = _about(recipe.sweep, _means(together), _own(recipe.training.of(arm)))
+    edges = sorted({key for expert in experts.values() for key in expert["at_edge"]})
+    return about | {"at_edge": edges, "experts": experts}
+
+
+def _joined(parts: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    return {language: bits for part in parts for language, bits in part.items()}
+
+
+def _about(
+    settings: SweepSettings, means: Mapping[Cell, float], start: Cell | None = None
+) -> dict[str, Any]:
+    """Scores, and the best of them; `start` where experts that began apart have none in common."""
+    best = min(means, key=lambda cell: (means[cell], cell), default=start)
+    assert best is not None
     chosen = {"batch": best[0], "learning_rate": best[1]}
-    named = {_name(cell): found[cell] for cell in sorted(found)}
+    named = {_name(cell): means[cell] for cell in sorted(means)}
     return {"scores": named, "chosen": chosen, "at_edge": at_edge(settings, chosen)}
 
 

@@ -179,6 +179,26 @@ def test_the_grid_of_the_sweep(summary: dict[str, Any]) -> None:
     assert grid.at_edge == ["batch"]
 
 
+def test_experts_that_chose_are_listed(
+    run_of: Callable[[Any], Path], summary: dict[str, Any]
+) -> None:
+    def one(batch: int, score: float) -> dict[str, Any]:
+        chosen = {"batch": batch, "learning_rate": 2e-3}
+        return {"scores": {f"b{batch}-lr0.002": score}, "chosen": chosen, "at_edge": []}
+
+    arm = summary["sweep"]["arms"]["typology-8"]
+    arm["experts"] = {"en-es": one(8, 2.3456), "hi-ur": one(2, 1.2345)}
+    summary["sweep"]["choose"] = "expert"
+    (grid,) = [grid for grid in accounts.sweep(summary) if grid.arm == "typology-8"]
+    assert [(one.expert, one.batch, one.rate, one.text) for one in grid.choices] == [
+        ("en-es", 8, 0.002, "2.3456"),
+        ("hi-ur", 2, 0.002, "1.2345"),
+    ]
+    assert not any(cell.chosen for cell in grid.cells.values())
+    text = "".join(page(run_of(summary)).text)
+    assert "each of them took its own best" in text and "1.2345" in text
+
+
 def test_the_page_says_how_the_sweep_searched(
     run_of: Callable[[Any], Path], summary: dict[str, Any]
 ) -> None:

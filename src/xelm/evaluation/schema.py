@@ -24,8 +24,9 @@ class Arm(TypedDict):
     seconds: float
     """Training seconds summed over workers (first data order)."""
     batch: int | None
-    """Windows a step (of one expert); None for the seed."""
+    """Windows a step (of one expert); None for the seed, and where experts have each their own."""
     learning_rate: float | None
+    """Likewise; each expert's own are in its ledger and under `sweep`."""
     orders: list[int]
     """Data orders that the figures are the mean of; [] for the seed."""
     by_order: dict[str, float]

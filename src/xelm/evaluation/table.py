@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from statistics import fmean
+from typing import Any
 
 from xelm.evaluation import budgets, choose
 from xelm.evaluation.arms import Field
@@ -13,7 +14,8 @@ def arm_row(contest: Contest, arm: str, fields: Mapping[str, Field], which: str)
     """One arm of the table, from its bits in every language and its models' ledgers."""
     trained = budgets.arm_of(contest, arm)
     cost = budgets.cost(contest, trained)
-    first = {} if arm == SEED else ledger(contest.run, contest.jobs(trained, contest.orders[0])[0])
+    jobs = [] if arm == SEED else contest.jobs(trained, contest.orders[0])
+    ledgers = [ledger(contest.run, job) for job in jobs]
     orders = [] if arm == SEED else list(contest.orders[: _columns(fields, arm)])
     by_order = {
         str(order): fmean(
@@ -28,12 +30,18 @@ def arm_row(contest: Contest, arm: str, fields: Mapping[str, Field], which: str)
         "tokens": int(cost["tokens"]),
         "flops": cost["flops"],
         "seconds": cost["seconds"],
-        "batch": first.get("batch"),
-        "learning_rate": first.get("learning_rate"),
+        "batch": _common(ledgers, "batch"),
+        "learning_rate": _common(ledgers, "learning_rate"),
         "orders": orders,
         "by_order": by_order,
         "documents": which,
     }
+
+
+def _common(ledgers: Sequence[Mapping[str, Any]], key: str) -> Any:
+    """What all say alike; None where experts have each their own."""
+    found = {one.get(key) for one in ledgers}
+    return found.pop() if len(found) == 1 else None
 
 
 def _columns(fields: Mapping[str, Field], arm: str) -> int:

@@ -105,6 +105,16 @@ class Setting:
 
 
 @dataclass(frozen=True)
+class Choice:
+    """The setting that an expert chose for itself, scored on dev of its own languages."""
+
+    expert: str
+    batch: int
+    rate: float
+    text: str
+
+
+@dataclass(frozen=True)
 class Grid:
     """An arm's grid: a row a batch, a column a learning rate."""
 
@@ -113,6 +123,8 @@ class Grid:
     rates: list[float]
     cells: Mapping[tuple[int, float], Setting]
     at_edge: list[str]
+    choices: list[Choice]
+    """Where experts chose: one each; the cells are those that all of them tried."""
 
 
 def sweep(summary: Mapping[str, Any]) -> list[Grid]:
@@ -123,7 +135,8 @@ def sweep(summary: Mapping[str, Any]) -> list[Grid]:
 
 def _grid(arm: str, about: Mapping[str, Any]) -> Grid:
     scores = {_setting(name): value for name, value in about.get("scores", {}).items()}
-    chosen = (about["chosen"]["batch"], about["chosen"]["learning_rate"])
+    choices = [_choice(expert, one) for expert, one in about.get("experts", {}).items()]
+    chosen = None if choices else _chosen(about)
     cells = {key: Setting(f"{value:.4f}", value, key == chosen) for key, value in scores.items()}
     return Grid(
         arm,
@@ -131,7 +144,17 @@ def _grid(arm: str, about: Mapping[str, Any]) -> Grid:
         sorted({rate for _, rate in scores}),
         cells,
         [key.replace("_", " ") for key in about.get("at_edge", [])],
+        choices,
     )
+
+
+def _choice(expert: str, about: Mapping[str, Any]) -> Choice:
+    batch, rate = _chosen(about)
+    return Choice(expert, batch, rate, f"{min(about['scores'].values()):.4f}")
+
+
+def _chosen(about: Mapping[str, Any]) -> tuple[int, float]:
+    return about["chosen"]["batch"], about["chosen"]["learning_rate"]
 
 
 def _setting(name: str) -> tuple[int, float]:
