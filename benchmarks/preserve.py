@@ -29,9 +29,9 @@ import numpy as np
 import torch
 
 from xelm.corpus.shards import TokenShards
-from xelm.models import scoring, seed
+from xelm.models import machine, scoring, seed
 from xelm.storage import atomic
-from xelm.training import ledger, machine
+from xelm.training import ledger
 from xelm.training.job import Job, plan
 from xelm.training.loop import train
 from xelm.training.preserve import METHODS

@@ -36,9 +36,8 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM, Trainer, TrainingArguments
 
 import training_memory
-from xelm.models import attention, seed
+from xelm.models import attention, machine, seed
 from xelm.storage import atomic
-from xelm.training import machine
 from xelm.training.engine import Engine
 from xelm.training.ledger import versions
 

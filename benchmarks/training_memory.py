@@ -18,8 +18,8 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from xelm.corpus import sample, shards, tokenizer
-from xelm.models import seed
-from xelm.training import loop, machine
+from xelm.models import machine, seed
+from xelm.training import loop
 from xelm.training.engine import Engine
 from xelm.training.job import plan
 from xelm.training.settings import ArmSettings

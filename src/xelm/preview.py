@@ -94,6 +94,7 @@ def _sweep(recipe: Recipe, seed: dict[str, Any]) -> dict[str, Any] | None:
     return {
         "search": recipe.sweep.search,
         "share": recipe.sweep.share,
+        "choose": recipe.sweep.choose,
         "settings": settings,
         "tokens": tokens,
         "flops": _flops(seed, tokens),
@@ -201,5 +202,6 @@ def _sweep_line(sweep: dict[str, Any], least: str) -> str:
     count = sum(sweep["settings"].values())
     return (
         f"sweep: before the arms, {least}{count} settings on {sweep['share']:.0%} of the budget, "
-        f"{sweep['tokens']:,} tokens; an arm's best on dev replaces what stands above"
+        f"{sweep['tokens']:,} tokens; what is best on dev, by {sweep['choose']}, replaces what "
+        "stands above"
     )

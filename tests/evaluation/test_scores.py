@@ -13,7 +13,7 @@ from xelm.errors import UserError
 from xelm.evaluation import arms, choose, scores
 from xelm.evaluation.contest import Contest
 from xelm.evaluation.text import documents, reading_order
-from xelm.models import seed
+from xelm.models import machine, seed
 
 
 def place(run: Path, model: str, language: str, split: str = "heldout") -> Path:
@@ -108,6 +108,16 @@ def test_portions_do_not_change_scores(run: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(scores, "_TOKENS_AT_ONCE", 50)
     scores.score(run, "seed", "heldout", {"en": None})
     assert np.allclose(at_once, scores.read(run, "seed", "heldout", "en", every), atol=1e-4)
+
+
+@pytest.mark.parametrize(("native", "dtype"), [(True, "bfloat16"), (False, "float32")])
+def test_auto_is_what_the_machine_multiplies_in(
+    native: bool, dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "has_flag", lambda _: native)
+    assert settings(dtype="auto").reading("cpu").dtype == dtype
+    assert settings().reading("cpu").dtype == "float32"
+    assert settings(dtype="bfloat16").reading("cpu").dtype == "bfloat16"
 
 
 def test_bfloat16_is_scored_anew_and_says_nearly_the_same(run: Path) -> None:

@@ -9,8 +9,8 @@ import torch
 from torch.nn.functional import pad
 
 from xelm.evaluation.settings import Reading
-from xelm.models import seed
-from xelm.training import engines, machine
+from xelm.models import machine, seed
+from xelm.training import engines
 from xelm.training.llama import LlamaForward, fits
 from xelm.training.loss import target_log_probabilities
 

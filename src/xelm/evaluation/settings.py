@@ -45,8 +45,9 @@ class EvaluationSettings(BaseModel):
     """Bytes a language for matrix and routed arms; None is all of them."""
     routed_dev_bytes: int | None = Field(None, gt=0)
     """Bytes of dev a language that the router is chosen on; None: as `routed_bytes`."""
-    dtype: Literal["float32", "bfloat16"] = "float32"
-    """What a model computes in when it is scored (softmax: always float32)."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "float32"
+    """What a model computes in when it is scored (softmax: always float32); `auto`: bfloat16 where
+    that runs natively, as in training."""
     compile: bool = False
     """Score through torch.compile: for millions of tokens on a CPU; the first ones take longer."""
     router: Literal["tfidf", "unigram", "posterior"] | None = None
@@ -71,5 +72,10 @@ class EvaluationSettings(BaseModel):
         return self.routed_bytes
 
     def reading(self, device: str) -> Reading:
-        """How models are run to be scored on a device."""
-        return Reading(device, self.dtype, self.compile)
+        """How models are run to be scored on a device; `auto` is resolved for all tasks alike."""
+        if self.dtype != "auto":
+            return Reading(device, self.dtype, self.compile)
+        from xelm.models import machine
+
+        dtype = str(machine.dtype("auto", device)).removeprefix("torch.")
+        return Reading(device, dtype, self.compile)

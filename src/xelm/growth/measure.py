@@ -105,8 +105,8 @@ class _Scorer:
     def __init__(self, folder: Path, context: int) -> None:
         import torch
 
+        from xelm.models import machine
         from xelm.models import seed as models
-        from xelm.training import machine
 
         self._model = models.load(folder, torch.float32).to(machine.device())
         self._context = context

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from xelm.errors import UserError
-from xelm.training import machine
+from xelm.models import machine
 from xelm.training.engine import Engine
 from xelm.training.events import STOP_SIGNALS
 

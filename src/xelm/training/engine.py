@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 from xelm.errors import UserError
-from xelm.models import attention
-from xelm.training import llama, machine
+from xelm.models import attention, machine
+from xelm.training import llama
 from xelm.training.llama import LlamaForward
 from xelm.training.loss import summed_cross_entropy
 from xelm.training.master import MasterWeights

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable
 from typing import Any
 
-from xelm.training import machine
+from xelm.models import machine
 from xelm.training.data_parallel import ParallelEngine
 from xelm.training.engine import Engine
 from xelm.training.events import Notice, Report

@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from xelm.models import machine
 from xelm.models import seed as models
-from xelm.training import machine
 from xelm.training.job import Job
 from xelm.training.order import Order
 

@@ -10,9 +10,10 @@ from typing import Any
 import torch
 
 from xelm.corpus import windows_hash
+from xelm.models import machine
 from xelm.models import seed as models
 from xelm.storage import atomic, disk
-from xelm.training import checkpoint, engines, ledger, machine, trackers
+from xelm.training import checkpoint, engines, ledger, trackers
 from xelm.training.dev import DevWindows
 from xelm.training.engine import Engine
 from xelm.training.events import Notice, Report, Stopped

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from xelm.errors import UserError
-from xelm.training import machine
+from xelm.models import machine
 from xelm.training.events import Progress, Report
 from xelm.training.job import Job
 from xelm.training.metrics import Metrics

@@ -49,12 +49,21 @@ def device() -> str:
 
 def dtype(choice: str, device: str) -> torch.dtype:
     """Resolve `auto`: bfloat16 where matrix products run in it natively, else float32."""
-    if choice != "auto":
-        return torch.bfloat16 if choice == "bfloat16" else torch.float32
-    if device == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+    if choice == "auto":
+        return torch.bfloat16 if multiplies_bfloat16(device) else torch.float32
+    return torch.bfloat16 if choice == "bfloat16" else torch.float32
+
+
+def multiplies_bfloat16(device: str) -> bool:
+    """Do matrix products run in bfloat16 natively?
+
+    A CPU with AVX2 alone emulates them, five to nine times as slow as those in float32. Of a GPU
+    that is not in this machine (a login node plans for others) it is taken for granted.
+    """
+    if device.startswith("cuda"):
+        return not torch.cuda.is_available() or torch.cuda.is_bf16_supported()
     capable = torch.backends.cpu.get_cpu_capability() == "AVX512" and has_flag("avx512_bf16")
-    return torch.bfloat16 if capable or has_flag("amx_bf16") else torch.float32
+    return capable or has_flag("amx_bf16")
 
 
 @cache
