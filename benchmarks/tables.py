@@ -18,6 +18,7 @@ from typing import Any
 import ensemble_tables
 import growth_tables
 import headline_tables
+import sweep_tables
 import trainer_tables
 from xelm.corpus.languages import name as language_name
 from xelm.reporting import plots
@@ -74,25 +75,6 @@ def _significance(summary: Mapping[str, Any], arm: str, language: str) -> str:
     return ""
 
 
-def sweep_table(sweep: Mapping[str, Any]) -> str:
-    """Mean bits per byte on dev of every setting, arms as columns; the best of each in bold."""
-    arms = list(sweep["arms"])
-    settings = list(dict.fromkeys(s for arm in arms for s in sweep["arms"][arm]["scores"]))
-    settings.sort(key=lambda s: [float(x) for x in re.findall(r"[\d.]+(?:e-?\d+)?", s)])
-    lines = ["| setting | " + " | ".join(arms) + " |", "|---|" + "---:|" * len(arms)]
-    for setting in settings:
-        cells = []
-        for arm in arms:
-            scores = sweep["arms"][arm]["scores"]
-            if setting not in scores:
-                cells.append("")
-                continue
-            text = f"{scores[setting]:.4f}"
-            cells.append(f"**{text}**" if scores[setting] == min(scores.values()) else text)
-        lines.append(f"| {setting} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
 def plain_table(table: Mapping[str, Any]) -> str:
     """A table kept as head and rows of texts."""
     head, rows = table["head"], table["rows"]
@@ -108,7 +90,7 @@ SIX = ["seed", "dense", "dense-matched/typology-3", "typology-3/own", "random-3/
 SIXTEEN = ["seed", "dense", "dense-matched/typology-8", "typology-8/own"]
 TABLES: dict[str, Callable[[], str]] = {
     "demo": lambda: arms_table(_read("demo-orders"), DEMO),
-    "demo-sweep": lambda: sweep_table(_read("demo-sweep")),
+    "demo-sweep": lambda: sweep_tables.by_arm(_read("demo-sweep")),
     **{
         f"allocation-{part}": lambda part=part: plain_table(_read("allocation")[part])
         for part in ALLOCATION.split()
@@ -127,12 +109,20 @@ TABLES: dict[str, Callable[[], str]] = {
     "sixteen-arms": lambda: headline_tables.overview(_read("sixteen-languages")),
     "sixteen-split": lambda: headline_tables.split(_read("sixteen-languages")),
     "sixteen-forgetting": lambda: headline_tables.forgetting(_read("sixteen-languages")),
-    "sixteen-sweep": lambda: sweep_table(_read("sixteen-languages-sweep")),
-    "sixteen-edges": lambda: sweep_table(_read("sixteen-languages-edges")),
+    "sixteen-sweep": lambda: sweep_tables.by_arm(_read("sixteen-languages-sweep")),
+    "sixteen-edges": lambda: sweep_tables.by_arm(_read("sixteen-languages-edges")),
     "sixteen-whole": lambda: headline_tables.overview(_read("sixteen-languages-budget-4m")),
-    "sixteen-whole-sweep": lambda: sweep_table(_read("sixteen-languages-budget-4m")["sweep"]),
+    "sixteen-whole-sweep": lambda: sweep_tables.by_arm(
+        _read("sixteen-languages-budget-4m")["sweep"]
+    ),
     "sixteen-whole-orders": lambda: arms_table(
         _read("sixteen-languages-whole-orders"), ["seed", "dense", "typology-16/own"]
+    ),
+    "sixteen-choose": lambda: arms_table(
+        _read("sixteen-languages-choose"), ["seed", "dense", "typology-16/own"]
+    ),
+    "sixteen-choose-sweep": lambda: sweep_tables.by_expert(
+        _read("sixteen-languages-choose")["sweep"], "typology-16"
     ),
     "sixteen-seeds": lambda: headline_tables.dependence(_seeds(), "tokens of the seed"),
     "ensemble": lambda: ensemble_tables.cost(_read("ensemble")),
