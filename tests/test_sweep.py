@@ -18,7 +18,7 @@ from xelm.corpus.shards import TokenShards
 from xelm.errors import UserError
 from xelm.run import Run
 from xelm.storage.manifest import DamagedArtefact
-from xelm.sweep import Cell, at_edge, next_cells
+from xelm.sweep import Cell, Chooser, at_edge, choosers, next_cells
 from xelm.training import loop
 
 BATCHES, RATES = [4, 8, 16, 32], [5e-4, 1e-3, 2e-3]
@@ -226,6 +226,24 @@ def test_experts_without_a_language_of_their_own_share_a_setting(by_expert: Path
     ledgers = [json.loads(p.read_text()) for p in by_expert.glob("models/random-5/*/ledger.json")]
     settings = {(one["batch"], one["learning_rate"]) for one in ledgers}
     assert settings == {(about["chosen"]["batch"], about["chosen"]["learning_rate"])}
+
+
+def test_an_expert_without_dev_text_keeps_its_team_from_choosing(
+    by_expert: Path, tmp_path: Path
+) -> None:
+    recipe = load(by_expert.parent / "small.yaml", ["sweep.choose=expert"])
+    assert choosers(by_expert, recipe)[1:] == [
+        Chooser("typology-2", "en-ru"),
+        Chooser("typology-2", "hi-zh"),
+    ]
+    for part in ("corpus/stats.json", "allocations/typology-2/allocation.json"):
+        (tmp_path / part).parent.mkdir(parents=True)
+        shutil.copy(by_expert / part, tmp_path / part)
+    stats = json.loads((tmp_path / "corpus/stats.json").read_text())
+    for language in ("hi", "zh"):
+        del stats["splits"]["dev"][language]
+    (tmp_path / "corpus/stats.json").write_text(json.dumps(stats))
+    assert choosers(tmp_path, recipe) == [Chooser("dense"), Chooser("typology-2")]
 
 
 def weights(run: Path, model: str) -> bytes:

@@ -33,18 +33,22 @@ class Chooser:
     expert: str | None = None
 
 
+Found = dict[Chooser, dict[Cell, dict[str, float]]]
+"""Who tried what: bits per byte by language on dev."""
+
+
 def choosers(run: Path, recipe: Recipe) -> list[Chooser]:
     """Every arm; in its place its experts, where the recipe has them choose and they can.
 
-    Experts in rounds share the arm's setting, and one that owns no language has no dev text.
+    Experts in rounds share the arm's setting; one that owns no language has no dev text.
     """
     assert recipe.sweep is not None
     found = []
     for arm in recipe.arms():
         own: list[Chooser] = []
         if recipe.sweep.choose == "expert" and arm not in {*recipe.controls, *recipe.rounds}:
-            team = plan.Team.read(run, arm)
-            if set(team.owner.values()) == set(team.experts):
+            team, dev = plan.Team.read(run, arm), _dev_languages(run)
+            if {team.owner.get(language) for language in dev} >= set(team.experts):
                 own = [Chooser(arm, expert) for expert in team.experts]
         found += own or [Chooser(arm)]
     return found
@@ -74,10 +78,6 @@ def choose_settings(
     result = about | {"arms": {arm: _of_arm(recipe, arm, found) for arm in recipe.arms()}}
     atomic.write_json(Path(run) / "training" / "sweep.json", result)
     return result
-
-
-Found = dict[Chooser, dict[Cell, dict[str, float]]]
-"""Who tried what: bits per byte by language on dev."""
 
 
 def _wanted(recipe: Recipe, found: Found) -> list[tuple[Chooser, Cell]]:
@@ -242,8 +242,12 @@ def _languages(run: Path, arm: str, job: Job) -> list[str]:
     """The languages a job is scored on: those its expert owns; all of them for a control."""
     if rounds.is_inner(job.name):
         return []
-    stats = atomic.read_json(Path(run) / "corpus" / "stats.json")
     if arm == "dense" or arm.startswith(plan.MATCHED):
-        return sorted(stats["splits"]["dev"])
+        return _dev_languages(run)
     team, expert = plan.Team.read(run, arm), job.name.rsplit("/", 1)[-1]
     return sorted(language for language, owner in team.owner.items() if owner == expert)
+
+
+def _dev_languages(run: Path) -> list[str]:
+    stats = atomic.read_json(Path(run) / "corpus" / "stats.json")
+    return sorted(stats["splits"]["dev"])
