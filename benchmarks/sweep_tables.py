@@ -1,30 +1,26 @@
-"""Markdown of what a sweep found: bits per byte on dev of every setting tried, the best in bold."""
+"""Tables of what a sweep found: bits per byte on dev of every setting tried, the best in bold."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 Scores = Mapping[str, float]
 """Setting, such as `b8-lr0.002` -> bits per byte."""
 
 
-def by_arm(sweep: Mapping[str, Any]) -> str:
-    """A row a setting, a column an arm: means over languages."""
+def by_arm(sweep: Mapping[str, Any]) -> dict[str, Any]:
+    """A row a setting, a column an arm: means over languages. As head and rows of texts."""
     arms = {arm: about["scores"] for arm, about in sweep["arms"].items()}
-    lines = _head("setting", list(arms))
-    for setting in _settings(arms):
-        lines.append(_row(setting, [_cell(scores, setting) for scores in arms.values()]))
-    return "\n".join(lines)
+    rows = [[name, *(_cell(one, name) for one in arms.values())] for name in _settings(arms)]
+    return {"head": ["setting", *arms], "rows": rows}
 
 
-def by_expert(sweep: Mapping[str, Any], team: str) -> str:
+def by_expert(sweep: Mapping[str, Any], team: str) -> dict[str, Any]:
     """A row an expert, a column a setting: means over its own languages."""
     experts = {name: one["scores"] for name, one in sweep["arms"][team]["experts"].items()}
     settings = _settings(experts)
-    lines = _head("expert", settings)
-    for expert, scores in experts.items():
-        lines.append(_row(expert, [_cell(scores, setting) for setting in settings]))
-    return "\n".join(lines)
+    rows = [[name, *(_cell(one, setting) for setting in settings)] for name, one in experts.items()]
+    return {"head": ["expert", *settings], "rows": rows}
 
 
 def _settings(tried: Mapping[str, Scores]) -> list[str]:
@@ -38,11 +34,3 @@ def _cell(scores: Scores, setting: str) -> str:
         return ""
     text = f"{scores[setting]:.4f}"
     return f"**{text}**" if scores[setting] == min(scores.values()) else text
-
-
-def _head(first: str, columns: Sequence[str]) -> list[str]:
-    return [_row(first, columns), "|---|" + "---:|" * len(columns)]
-
-
-def _row(first: str, cells: Sequence[str]) -> str:
-    return "| " + " | ".join([first, *cells]) + " |"

@@ -90,7 +90,7 @@ SIX = ["seed", "dense", "dense-matched/typology-3", "typology-3/own", "random-3/
 SIXTEEN = ["seed", "dense", "dense-matched/typology-8", "typology-8/own"]
 TABLES: dict[str, Callable[[], str]] = {
     "demo": lambda: arms_table(_read("demo-orders"), DEMO),
-    "demo-sweep": lambda: sweep_tables.by_arm(_read("demo-sweep")),
+    "demo-sweep": lambda: plain_table(sweep_tables.by_arm(_read("demo-sweep"))),
     **{
         f"allocation-{part}": lambda part=part: plain_table(_read("allocation")[part])
         for part in ALLOCATION.split()
@@ -109,11 +109,11 @@ TABLES: dict[str, Callable[[], str]] = {
     "sixteen-arms": lambda: headline_tables.overview(_read("sixteen-languages")),
     "sixteen-split": lambda: headline_tables.split(_read("sixteen-languages")),
     "sixteen-forgetting": lambda: headline_tables.forgetting(_read("sixteen-languages")),
-    "sixteen-sweep": lambda: sweep_tables.by_arm(_read("sixteen-languages-sweep")),
-    "sixteen-edges": lambda: sweep_tables.by_arm(_read("sixteen-languages-edges")),
+    "sixteen-sweep": lambda: plain_table(sweep_tables.by_arm(_read("sixteen-languages-sweep"))),
+    "sixteen-edges": lambda: plain_table(sweep_tables.by_arm(_read("sixteen-languages-edges"))),
     "sixteen-whole": lambda: headline_tables.overview(_read("sixteen-languages-budget-4m")),
-    "sixteen-whole-sweep": lambda: sweep_tables.by_arm(
-        _read("sixteen-languages-budget-4m")["sweep"]
+    "sixteen-whole-sweep": lambda: plain_table(
+        sweep_tables.by_arm(_read("sixteen-languages-budget-4m")["sweep"])
     ),
     "sixteen-whole-orders": lambda: arms_table(
         _read("sixteen-languages-whole-orders"), ["seed", "dense", "typology-16/own"]
@@ -121,8 +121,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "sixteen-choose": lambda: arms_table(
         _read("sixteen-languages-choose"), ["seed", "dense", "typology-16/own"]
     ),
-    "sixteen-choose-sweep": lambda: sweep_tables.by_expert(
-        _read("sixteen-languages-choose")["sweep"], "typology-16"
+    "sixteen-choose-sweep": lambda: plain_table(
+        sweep_tables.by_expert(_read("sixteen-languages-choose")["sweep"], "typology-16")
     ),
     "sixteen-seeds": lambda: headline_tables.dependence(_seeds(), "tokens of the seed"),
     "ensemble": lambda: ensemble_tables.cost(_read("ensemble")),

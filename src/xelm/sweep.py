@@ -43,11 +43,11 @@ def choosers(run: Path, recipe: Recipe) -> list[Chooser]:
     Experts in rounds share the arm's setting; one that owns no language has no dev text.
     """
     assert recipe.sweep is not None
-    found = []
+    found, dev = [], _dev_languages(run)
     for arm in recipe.arms():
         own: list[Chooser] = []
         if recipe.sweep.choose == "expert" and arm not in {*recipe.controls, *recipe.rounds}:
-            team, dev = plan.Team.read(run, arm), _dev_languages(run)
+            team = plan.Team.read(run, arm)
             if {team.owner.get(language) for language in dev} >= set(team.experts):
                 own = [Chooser(arm, expert) for expert in team.experts]
         found += own or [Chooser(arm)]
@@ -174,10 +174,10 @@ def tasks(run: Path, recipe: Recipe, who: Chooser, cell: Cell) -> list[Task]:
     plan.write(run, planned)
     found = plan.tasks(run, planned)
     waiting = {task.name for task in found}
+    reading = recipe.evaluation.reading(recipe.launching.device)
     for job in planned:
         after = (job.name,) if job.name in waiting else ()
         languages = _languages(run, who.arm, job)
-        reading = recipe.evaluation.reading(recipe.launching.device)
         found += scores.own_tasks(run, job.name, languages, after, reading)
     return found
 
